@@ -1,0 +1,178 @@
+// Package config reads bpfcov.yaml.
+//
+// It is strict: an unknown key, a key that stands twice and a value of the wrong type are errors
+// that name the file, the line and, where there is one, the key that was probably meant. It does not
+// interpret kernel specs; see vm/kernels.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// FileName is what `bpfcov run` looks for in the current folder.
+const FileName = "bpfcov.yaml"
+
+// maxSize bounds what is read of a configuration file.
+const maxSize = 1 << 20
+
+// Config is the content of bpfcov.yaml. The zero value is valid and describes nothing to do.
+type Config struct {
+	// Build is a shell script that makes the test binaries of one architecture. It runs once per
+	// architecture, in the folder of the configuration file; docs/config.md lists its environment.
+	Build string `yaml:"build"`
+	// Tests run in each cell one after the other.
+	Tests []Test `yaml:"tests"`
+	// Modules are kernel modules that a guest loads before the tests. A name that ends in "?" may
+	// be missing from a kernel.
+	Modules []string `yaml:"modules"`
+	Matrix  Matrix   `yaml:"matrix"`
+	VM      VM       `yaml:"vm"`
+	Report  Report   `yaml:"report"`
+	// Out is the folder for everything that a run writes, relative to the configuration file. The
+	// default is bpfcov-out.
+	Out string `yaml:"out"`
+
+	// Dir is the folder of the configuration file, absolute.
+	Dir string `yaml:"-"`
+}
+
+// Test is one command that runs in every cell.
+type Test struct {
+	// Name stands in reports. The default is the base name of the command.
+	Name string `yaml:"name"`
+	// Command is the program and its arguments. A program with a slash is relative to the build
+	// folder; one without is looked up on the host's PATH and taken along with its libraries.
+	Command []string          `yaml:"command"`
+	Env     map[string]string `yaml:"env"`
+	// Timeout ends the test. The default is 60s.
+	Timeout Duration `yaml:"timeout"`
+	// Files are globs, relative to the configuration file, of files that the test needs beside
+	// the build folder's content. They keep their relative path.
+	Files []string `yaml:"files"`
+}
+
+// Matrix says in which cells the tests run: every kernel on every architecture, less Exclude, plus
+// Include.
+type Matrix struct {
+	Kernels []string `yaml:"kernels"`
+	Arch    []string `yaml:"arch"` // GOARCH names; the default is amd64
+	Exclude []Cell   `yaml:"exclude"`
+	Include []Cell   `yaml:"include"`
+}
+
+// Cell names one kernel on one architecture. In an exclusion an empty field matches everything.
+type Cell struct {
+	Kernel string `yaml:"kernel"`
+	Arch   string `yaml:"arch"`
+}
+
+// VM shapes the guests.
+type VM struct {
+	Memory      int      `yaml:"memory-mib"`   // default 512
+	CPUs        int      `yaml:"cpus"`         // default 1
+	BootTimeout Duration `yaml:"boot-timeout"` // until the guest's hello; default 90s
+	Jobs        int      `yaml:"jobs"`         // cells at once; default what the machine bears
+}
+
+// Report says what is written beside the table on the terminal.
+type Report struct {
+	// LCOV writes one tracefile a cell and one merged. The default is true.
+	LCOV *bool `yaml:"lcov"`
+	// JSON writes report.json. The default is true.
+	JSON *bool `yaml:"json"`
+}
+
+// Duration is a time.Duration that YAML writes as "90s".
+type Duration time.Duration
+
+// UnmarshalYAML implements [yaml.Unmarshaler].
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := time.ParseDuration(n.Value)
+	if err != nil || v <= 0 {
+		return fmt.Errorf("line %d: %q is not a positive duration such as 90s", n.Line, n.Value)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Load reads the file at path.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxSize {
+		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxSize)
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	c, err := Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	c.Dir = dir
+	return c, nil
+}
+
+// Parse reads the text of a configuration file.
+func Parse(b []byte) (*Config, error) {
+	var c Config
+	var doc yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return &c, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one YAML document")
+	}
+	if err := checkKeys(&doc, c); err != nil {
+		return nil, err
+	}
+	if err := doc.Decode(&c); err != nil {
+		return nil, err
+	}
+	return &c, c.validate()
+}
+
+func (c *Config) validate() error {
+	seen := map[string]bool{}
+	for i := range c.Tests {
+		t := &c.Tests[i]
+		if len(t.Command) == 0 || t.Command[0] == "" {
+			return fmt.Errorf("tests[%d]: command is missing", i)
+		}
+		if t.Name == "" {
+			t.Name = filepath.Base(t.Command[0])
+		}
+		if seen[t.Name] {
+			return fmt.Errorf("tests[%d]: the name %q stands twice; give each test its own name", i, t.Name)
+		}
+		seen[t.Name] = true
+	}
+	for _, v := range []struct {
+		name     string
+		got, max int
+	}{{"memory-mib", c.VM.Memory, 1 << 20}, {"cpus", c.VM.CPUs, 256}, {"jobs", c.VM.Jobs, 1024}} {
+		if v.got < 0 || v.got > v.max {
+			return fmt.Errorf("vm.%s: %d is not in 1..%d", v.name, v.got, v.max)
+		}
+	}
+	return nil
+}
