@@ -47,6 +47,10 @@ type Case struct {
 
 // Run is one execution of one test command in one cell.
 type Run struct {
+	// ID tells this run from every other one, also of the same test in the same cell. Records
+	// with the same ID are earlier and later states of the same run: the latest replaces the
+	// others. See [NewRunID].
+	ID       string        `json:"id,omitempty"`
 	Cell     Cell          `json:"cell"`
 	Test     string        `json:"test"` // name of the test in the configuration
 	Command  []string      `json:"command"`
@@ -107,6 +111,9 @@ type ObjectCounters struct {
 	// instructions in a program which was loaded and have none left in any loaded program.
 	// It is the second opinion for code that has no counter of its own.
 	EliminatedLines map[string][]uint32
+	// LiveLines are the lines that have instructions in a loaded program, after the verifier.
+	// [Merge] needs them: a line that is live anywhere is eliminated nowhere.
+	LiveLines map[string][]uint32
 }
 
 // Verdict is what the kernel said to one program load.

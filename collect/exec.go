@@ -1,0 +1,103 @@
+package collect
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+)
+
+// NewRunID returns a random identity for a [Run], 16 hexadecimal digits.
+func NewRunID() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails, see crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+// ExecOptions are the options of [Exec]. The zero value is valid.
+type ExecOptions struct {
+	// Test names the run; the command's base name if empty.
+	Test string
+	// Watch are the watcher's options.
+	Watch WatchOptions
+}
+
+// Exec runs cmd under [Watch] on the running kernel and returns a complete record of the run. A
+// command that fails is no error: see Record.Run.Outcome. When ctx ends the command is killed and the
+// outcome is [TimedOut]. The error is [ErrNoCoverage] (with a record) when no counters were found.
+func Exec(ctx context.Context, cmd *exec.Cmd, o ExecOptions) (*Record, error) {
+	cell, err := HostCell()
+	if err != nil {
+		return nil, err
+	}
+	r := &Record{Run: Run{ID: NewRunID(), Cell: cell, Test: o.Test, Command: cmd.Args}}
+	if r.Run.Test == "" {
+		r.Run.Test = baseName(cmd.Path)
+	}
+	res, err := Watch(ctx, cmd, o.Watch)
+	if err != nil {
+		return nil, err
+	}
+	res.Fill(r)
+	if err := ctx.Err(); err != nil && r.Run.Outcome != Passed {
+		r.Run.Outcome = TimedOut
+		r.Run.Reason = "killed: " + err.Error()
+	}
+	if err := res.Release(); err != nil && o.Watch.Log != nil {
+		o.Watch.Log("release the processes that outlived %s: %v", cmd.Path, err)
+	}
+	return r, res.Diagnose()
+}
+
+// Fill puts what the watcher saw into a record: counters, programs, and of the run its outcome
+// ([Passed] or [Failed]), reason, exit code, signal and duration.
+func (r *Result) Fill(rec *Record) {
+	rec.Objects, rec.Programs = r.Objects, r.Programs
+	rec.Run.Duration = r.Duration
+	rec.Run.Outcome, rec.Run.Reason = Passed, ""
+	rec.Run.ExitCode, rec.Run.Signal = exitStatus(r.State)
+	switch {
+	case rec.Run.Signal != "":
+		rec.Run.Outcome, rec.Run.Reason = Failed, "killed by "+rec.Run.Signal
+	case rec.Run.ExitCode != 0:
+		rec.Run.Outcome, rec.Run.Reason = Failed, fmt.Sprintf("exit status %d", rec.Run.ExitCode)
+	case r.Err != nil:
+		rec.Run.Outcome, rec.Run.Reason = Failed, r.Err.Error()
+	}
+}
+
+// Diagnose returns nil when counters were found, and otherwise an [ErrNoCoverage] that names the
+// likely cause.
+func (r *Result) Diagnose() error {
+	switch {
+	case len(r.Objects) > 0:
+		return nil
+	case r.Loads == 0:
+		return fmt.Errorf("%w: the command loaded no BPF program; does it run the loader, or skip it "+
+			"(no permission, a cached result)?", ErrNoCoverage)
+	}
+	return fmt.Errorf("%w: %d program loads were seen and none refers to a bpfcov counter map; was the "+
+		"object built with bpfcov-clang (BPF2GO_CC, CLANG=), and not with BPFCOV_DISABLE or from a cache?",
+		ErrNoCoverage, r.Loads)
+}
+
+func exitStatus(st *os.ProcessState) (code int, signal string) {
+	if st == nil {
+		return -1, ""
+	}
+	return st.ExitCode(), signalName(st)
+}
+
+func baseName(path string) string {
+	for i := len(path) - 1; i >= 0; i-- {
+		if os.IsPathSeparator(path[i]) {
+			return path[i+1:]
+		}
+	}
+	return path
+}
+
+var errUnimplemented = errors.New("not built yet")

@@ -1,0 +1,57 @@
+package collect
+
+import (
+	"os"
+	"time"
+)
+
+// WatchOptions are the options of [Watch]. The zero value is valid.
+type WatchOptions struct {
+	// Snapshot, if not nil, is called with all counters about every Interval while they change.
+	// Its argument is the callee's. Calls do not overlap, and none happens after Watch returned.
+	Snapshot func([]ObjectCounters)
+	// Interval is the time between two snapshots, 1 second if 0.
+	Interval time.Duration
+	// Grace is how long to wait, after the command itself has ended, for the processes that it
+	// left behind, 2 seconds if 0, no time if negative. Programs that these load later are not
+	// seen, but their system calls go on working: see [Result.Release].
+	Grace time.Duration
+	// Settle is the longest time to wait for counters to stand still before they are read for
+	// the last time, 300 milliseconds if 0, no time if negative.
+	Settle time.Duration
+	// Log, if not nil, is told what the watcher could not do, in one line each time.
+	Log func(format string, args ...any)
+}
+
+// Result is what [Watch] saw of one command.
+type Result struct {
+	// Objects are the counters, by object id. Objects that were loaded and never ran are there
+	// with counts of 0.
+	Objects []ObjectCounters
+	// Programs are the loads of programs that refer to a counter map, sorted by name.
+	Programs []ProgramLoad
+	// Loads is the number of program loads that were seen, of any program.
+	Loads int
+	// State is the end of the command. It is nil only when Watch returns an error.
+	State *os.ProcessState
+	// Err is what [os/exec.Cmd.Wait] returned: nil, an [*os/exec.ExitError], or an I/O error.
+	Err error
+	// Duration is the time from the start of the command to its end.
+	Duration time.Duration
+	// Orphans is set when processes of the command were alive when Watch returned.
+	Orphans bool
+
+	release func() error
+}
+
+// Release lets go of the processes that outlived the command (Orphans). Until it is called, or the
+// calling process ends, a goroutine answers for their bpf(2) calls. Release moves that duty to a small
+// process of its own, which ends with the last of them; without it, their program loads, attaches
+// and pins would fail with ENOSYS once the calling process is gone. A process that never ends, such
+// as PID 1 of a virtual machine, need not call it.
+func (r *Result) Release() error {
+	if r.release == nil {
+		return nil
+	}
+	return r.release()
+}

@@ -1,0 +1,23 @@
+//go:build !linux || !(amd64 || arm64 || riscv64 || s390x)
+
+package collect
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"runtime"
+)
+
+// MaybeShim does nothing on this system.
+func MaybeShim() {}
+
+// Watch returns [ErrNotSupported] on this system.
+func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) {
+	return nil, fmt.Errorf("watch %s: %w (%s/%s)", cmd.Path, ErrNotSupported, runtime.GOOS, runtime.GOARCH)
+}
+
+// HostCell returns [ErrNotSupported] on this system.
+func HostCell() (Cell, error) {
+	return Cell{}, fmt.Errorf("%w (%s/%s)", ErrNotSupported, runtime.GOOS, runtime.GOARCH)
+}
