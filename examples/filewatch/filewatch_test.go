@@ -1,0 +1,303 @@
+package filewatch
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf/features"
+)
+
+// helperEnv makes the test binary open the file that it names and exit. The tests start themselves
+// this way: a guest has no other program.
+const helperEnv = "FILEWATCH_TEST_OPEN"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(helperEnv); name != "" {
+		if _, err := os.ReadFile(name); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// runHelper executes this test binary, which then opens name.
+func runHelper(t *testing.T, name string, attr *syscall.SysProcAttr) (pid uint32) {
+	t.Helper()
+	cmd := exec.Command(executable(t), "one", "two")
+	cmd.Env = []string{helperEnv + "=" + name}
+	cmd.SysProcAttr = attr
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("helper: %v\n%s", err, out)
+	}
+	return uint32(cmd.Process.Pid)
+}
+
+func executable(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exe
+}
+
+func createFile(t *testing.T, name string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte("hello\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func openFile(t *testing.T, name string) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+}
+
+// kernelAtLeast compares the running kernel's version.
+func kernelAtLeast(t *testing.T, major, minor uint32) bool {
+	t.Helper()
+	v, err := features.LinuxVersionCode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v >= major<<16|minor<<8
+}
+
+// needHook skips the test where the kernel cannot have the hook, and fails where it should.
+func needHook(t *testing.T, h Hook) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("loading BPF programs needs root")
+	}
+	if _, err := os.Stat("/sys/bus/event_source/devices/kprobe"); errors.Is(err, os.ErrNotExist) {
+		t.Skip("this kernel is built without kprobes, and so without function tracing")
+	}
+	if h != Fentry {
+		return
+	}
+	err := HaveFentry()
+	if runtime.GOARCH == "arm64" && !kernelAtLeast(t, 6, 4) {
+		if err == nil {
+			t.Fatal("got fentry on arm64 before Linux 6.4")
+		}
+		t.Skipf("no fentry on arm64 before Linux 6.4: %v", err)
+	}
+	if err != nil {
+		t.Fatalf("want fentry: %v", err)
+	}
+}
+
+func start(t *testing.T, o Options) *Watcher {
+	t.Helper()
+	needHook(t, o.Hook)
+	w, err := Start(o)
+	if err != nil {
+		t.Fatalf("start: %+v", err)
+	}
+	t.Cleanup(func() {
+		if lost, err := w.Lost(); err != nil || lost != (Lost{}) {
+			t.Errorf("lost events: got %+v, %v, want none", lost, err)
+		}
+		if err := w.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	w.SetDeadline(time.Now().Add(20 * time.Second))
+	return w
+}
+
+// next returns the next event that matches.
+func next(t *testing.T, w *Watcher, what string, match func(Event) bool) Event {
+	t.Helper()
+	for {
+		e, err := w.Next()
+		if err != nil {
+			t.Fatalf("wait for %s: %v", what, err)
+		}
+		if match(e) {
+			return e
+		}
+	}
+}
+
+func nextPath(t *testing.T, w *Watcher, k Kind, path string) Event {
+	t.Helper()
+	return next(t, w, k.String()+" "+path, func(e Event) bool { return e.Kind == k && e.Path == path })
+}
+
+// TestOpen sees this process open a file, by every hook and through every buffer.
+func TestOpen(t *testing.T) {
+	for _, o := range []Options{
+		{},
+		{Hook: Fentry, Buffer: Ring},
+		{Hook: Fentry, Buffer: Perf},
+		{Hook: Kprobe, Buffer: Ring},
+		{Hook: Kprobe, Buffer: Perf},
+	} {
+		name := string(o.Hook) + "-" + string(o.Buffer)
+		if o.Hook == "" {
+			name = "default"
+		}
+		t.Run(name, func(t *testing.T) {
+			o.IncludeSelf = true
+			o.Filter.PID = uint32(os.Getpid())
+			w := start(t, o)
+			before := time.Now().Add(-2 * time.Second).Truncate(time.Second)
+			path := createFile(t, filepath.Join(t.TempDir(), "file"))
+
+			e := nextPath(t, w, Open, path)
+			if e.Flags&syscall.O_ACCMODE != syscall.O_WRONLY || e.Flags&syscall.O_CREAT == 0 {
+				t.Errorf("flags: got %#o, want O_WRONLY|O_CREAT among them", e.Flags)
+			}
+			openFile(t, path)
+			e = nextPath(t, w, Open, path)
+			if e.Flags&syscall.O_ACCMODE != syscall.O_RDONLY {
+				t.Errorf("flags: got %#o, want O_RDONLY", e.Flags)
+			}
+			if e.PID != uint32(os.Getpid()) || e.PPID != uint32(os.Getppid()) || e.UID != 0 {
+				t.Errorf("got pid %d, ppid %d, uid %d, want %d, %d, 0", e.PID, e.PPID, e.UID, os.Getpid(), os.Getppid())
+			}
+			if e.Comm == "" || e.Time == 0 || e.Truncated || e.Compat || e.ForExec {
+				t.Errorf("got %+v, want comm and time, and no mark", e)
+			}
+			if e.Changed.Before(before) || e.Changed.After(time.Now()) {
+				t.Errorf("changed: got %v, want between %v and now", e.Changed, before)
+			}
+		})
+	}
+}
+
+// TestMountPoint follows a path over a mount point.
+func TestMountPoint(t *testing.T) {
+	for _, hook := range []Hook{Fentry, Kprobe} {
+		t.Run(string(hook), func(t *testing.T) {
+			w := start(t, Options{Hook: hook, IncludeSelf: true, Filter: Filter{Prefix: "/proc/"}})
+			openFile(t, "/proc/sys/kernel/ostype")
+			nextPath(t, w, Open, "/proc/sys/kernel/ostype")
+		})
+	}
+}
+
+// TestDeepPath needs more steps than the bounded loop of old kernels has.
+func TestDeepPath(t *testing.T) {
+	for _, hook := range []Hook{Fentry, Kprobe} {
+		t.Run(string(hook), func(t *testing.T) {
+			dir := t.TempDir()
+			deep := filepath.Join(dir, strings.Repeat("d/", 40), "file")
+			createFile(t, deep)
+			w := start(t, Options{Hook: hook, IncludeSelf: true, Filter: Filter{PID: uint32(os.Getpid())}})
+			openFile(t, deep)
+			e := next(t, w, "open of deep file", func(e Event) bool { return strings.HasSuffix(e.Path, "/d/d/file") })
+			if hook == Kprobe && !kernelAtLeast(t, 5, 17) {
+				want := "/" + strings.Repeat("d/", 31) + "file" // 32 steps
+				if !e.Truncated || e.Path != want {
+					t.Errorf("got %q, truncated %v, want %q, truncated", e.Path, e.Truncated, want)
+				}
+			} else if e.Truncated || e.Path != deep {
+				t.Errorf("got %q, truncated %v, want %q, whole", e.Path, e.Truncated, deep)
+			}
+		})
+	}
+}
+
+// TestExec sees a program executed, and the kernel open it before.
+func TestExec(t *testing.T) {
+	for _, hook := range []Hook{Fentry, Kprobe} {
+		t.Run(string(hook), func(t *testing.T) {
+			exe := executable(t)
+			path := createFile(t, filepath.Join(t.TempDir(), "file"))
+			w := start(t, Options{Hook: hook})
+			pid := runHelper(t, path, nil)
+
+			e := next(t, w, "open for exec", func(e Event) bool { return e.Kind == Open && e.ForExec })
+			if e.Path != exe || e.PID != pid {
+				t.Errorf("open for exec: got %q by %d, want %q by %d", e.Path, e.PID, exe, pid)
+			}
+			e = nextPath(t, w, Exec, exe)
+			if e.PID != pid || e.Args != 3 || e.PPID != uint32(os.Getpid()) || e.Changed.IsZero() {
+				t.Errorf("exec: got %+v, want pid %d, ppid %d, 3 args, a time of change", e, pid, os.Getpid())
+			}
+			e = nextPath(t, w, Open, path)
+			if e.PID != pid || e.ForExec {
+				t.Errorf("open: got %+v, want pid %d, not for exec", e, pid)
+			}
+		})
+	}
+}
+
+// TestIgnoreSelf does not see this process, only its child.
+func TestIgnoreSelf(t *testing.T) {
+	dir := t.TempDir()
+	mine, childs := createFile(t, filepath.Join(dir, "mine")), createFile(t, filepath.Join(dir, "childs"))
+	w := start(t, Options{Hook: Kprobe, Filter: Filter{Prefix: dir}})
+	openFile(t, mine)
+	runHelper(t, childs, nil)
+	e := next(t, w, "open below "+dir, func(e Event) bool { return true })
+	if e.Path != childs {
+		t.Errorf("got %v first, want %s", e, childs)
+	}
+}
+
+// TestFilter opens the same file under a filter that refuses it and then under one that does not.
+func TestFilter(t *testing.T) {
+	self := uint32(os.Getpid())
+	root, nobody := uint32(0), uint32(65534)
+	dir := t.TempDir()
+	path := createFile(t, filepath.Join(dir, "needle-in-the-haystack"))
+	comm, err := os.ReadFile("/proc/self/comm") // that of all threads
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for _, tt := range []struct {
+		name          string
+		refuse, admit Filter
+	}{
+		{"pid", Filter{PID: self + 1}, Filter{PID: self}},
+		{"uid", Filter{UID: &nobody}, Filter{UID: &root}},
+		{"kind", Filter{Kinds: []Kind{Exec}}, Filter{Kinds: []Kind{Open}}},
+		{"comm", Filter{Comm: "nginx"}, Filter{Comm: strings.TrimSpace(string(comm))}},
+		{"prefix", Filter{Prefix: dir + "x"}, Filter{Prefix: dir + "/"}},
+		{"contains", Filter{Contains: "needle-in-the-hayloft"}, Filter{Contains: "in-the-haystack"}},
+		{"all", Filter{PID: self, UID: &root, Prefix: "/nowhere"},
+			Filter{PID: self, UID: &root, Kinds: []Kind{Open, Exec}, Comm: string(comm[:3]), Prefix: dir, Contains: "-hay"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := start(t, Options{IncludeSelf: true, Filter: tt.refuse})
+			flags := os.O_RDWR
+			open := func() {
+				f, err := os.OpenFile(path, flags, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.Close()
+			}
+			open()
+			if err := w.SetFilter(tt.admit); err != nil {
+				t.Fatal(err)
+			}
+			flags = os.O_WRONLY
+			open()
+			e := nextPath(t, w, Open, path)
+			if e.Flags&syscall.O_ACCMODE != syscall.O_WRONLY {
+				t.Errorf("got the open that the first filter refuses: %v", e)
+			}
+		})
+	}
+}
