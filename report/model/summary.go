@@ -1,0 +1,141 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// summarize computes every figure from the states.
+func (r *Report) summarize() {
+	for k := range r.Files {
+		f := &r.Files[k]
+		f.Cells = make([]Summary, len(r.Cells))
+		for n := range f.Lines {
+			states := f.Lines[n].Cells
+			f.Merged.Lines.add(Merge(states).Status)
+			for i, s := range states {
+				f.Cells[i].Lines.add(s.Status)
+				r.Cells[i].Statuses[s.Status]++
+			}
+		}
+		for n := range f.Functions {
+			states := f.Functions[n].Cells
+			f.Merged.Functions.add(Merge(states).Status)
+			for i, s := range states {
+				f.Cells[i].Functions.add(s.Status)
+			}
+		}
+		for n := range f.Branches {
+			states := f.Branches[n].Cells
+			m := MergeBranch(states)
+			f.Merged.Branches.add(m.True.Status)
+			f.Merged.Branches.add(m.False.Status)
+			for i, s := range states {
+				f.Cells[i].Branches.add(s.True.Status)
+				f.Cells[i].Branches.add(s.False.Status)
+			}
+		}
+		r.Merged.add(f.Merged)
+		for i := range r.Cells {
+			r.Cells[i].Summary.add(f.Cells[i])
+		}
+	}
+}
+
+func (s *Summary) add(o Summary) {
+	s.Lines.Hit += o.Lines.Hit
+	s.Lines.Total += o.Lines.Total
+	s.Branches.Hit += o.Branches.Hit
+	s.Branches.Total += o.Branches.Total
+	s.Functions.Hit += o.Functions.Hit
+	s.Functions.Total += o.Functions.Total
+}
+
+// warn says what else a reader must know.
+func (b *builder) warn() {
+	r := b.report
+	for k := range r.Files {
+		f := &r.Files[k]
+		gone := make([]bool, len(f.Lines))
+		some := false
+		for n := range f.Lines {
+			gone[n] = Merge(f.Lines[n].Cells).Status == Eliminated
+			some = some || gone[n]
+		}
+		if some {
+			r.Warnings = append(r.Warnings, fmt.Sprintf(
+				"%s: removed by the verifier of every kernel and in no total: %s", f.Name,
+				lineNoun(f.ranges(func(n int) bool { return gone[n] }))))
+		}
+	}
+	slices.Sort(b.idle)
+	for _, name := range slices.Compact(b.idle) {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: no cell loaded this object", name))
+	}
+	slices.Sort(r.Warnings)
+	r.Warnings = slices.Compact(r.Warnings)
+}
+
+// ranges joins the lines of code that pick selects, by index, where no other line of code lies
+// between them.
+func (f *File) ranges(pick func(n int) bool) []Range {
+	var out []Range
+	joined := false
+	for n := range f.Lines {
+		if !pick(n) {
+			joined = false
+			continue
+		}
+		if at := f.Lines[n].Number; joined {
+			out[len(out)-1].Last = at
+		} else {
+			out = append(out, Range{at, at})
+		}
+		joined = true
+	}
+	return out
+}
+
+// FormatRanges returns "12, 15-20".
+func FormatRanges(rs []Range) string {
+	s := make([]string, len(rs))
+	for i, x := range rs {
+		s[i] = fmt.Sprint(x.First)
+		if x.Last != x.First {
+			s[i] += fmt.Sprintf("-%d", x.Last)
+		}
+	}
+	return strings.Join(s, ", ")
+}
+
+func lineNoun(rs []Range) string {
+	if len(rs) == 1 && rs[0].First == rs[0].Last {
+		return "line " + FormatRanges(rs)
+	}
+	return "lines " + FormatRanges(rs)
+}
+
+// Cause says in words why something of this state is in it.
+func (r *Report) Cause(s State) string {
+	if t := r.Text(s.Reason); t != "" {
+		return t
+	}
+	switch s.Status {
+	case Hit:
+		return "ran"
+	case Missed:
+		return "not reached"
+	case Eliminated:
+		return "eliminated by the verifier"
+	case NotLoaded:
+		return "not loaded"
+	case Rejected:
+		return "program rejected"
+	case NotBuilt:
+		return "not built"
+	case NotRun:
+		return "not run"
+	}
+	return s.Status.String()
+}
