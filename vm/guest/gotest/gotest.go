@@ -5,7 +5,6 @@ package gotest
 
 import (
 	"bytes"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -191,13 +190,14 @@ func (p *Parser) get(name string) *state {
 
 // result splits "TestX/sub (0.01s)".
 func result(s string) (name string, d time.Duration, ok bool) {
-	m := regexp.MustCompile(`^(\S+) \((\d+(?:\.\d+)?)s\)$`).FindStringSubmatch(s)
-	if m == nil {
+	name, rest, ok := strings.Cut(s, " (")
+	sec, ok2 := strings.CutSuffix(rest, "s)")
+	if !ok || !ok2 || name == "" {
 		return "", 0, false
 	}
-	sec, err := strconv.ParseFloat(m[2], 64)
-	if err != nil || sec > 1e6 {
+	f, err := strconv.ParseFloat(sec, 64)
+	if err != nil || !(f >= 0 && f < 1e6) {
 		return "", 0, false
 	}
-	return m[1], time.Duration(sec * float64(time.Second)).Round(time.Microsecond), true
+	return name, time.Duration(f * float64(time.Second)).Round(time.Microsecond), true
 }

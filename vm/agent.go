@@ -1,0 +1,69 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// ErrNoAgent is wrapped when there is no agent binary and none can be built.
+var ErrNoAgent = errors.New("no agent binary")
+
+// agentPackage is what the agent is built from.
+const agentPackage = "github.com/bpfcov/bpfcov/cmd/bpfcov-agent"
+
+// FindAgent returns the agent for a GOARCH: bpfcov-agent-GOARCH next to the running program, or else one built
+// from the module's source with the Go toolchain, which works wherever "go build" finds the module.
+func FindAgent(ctx context.Context, arch string) (string, error) {
+	name := "bpfcov-agent-" + arch
+	self, err := os.Executable()
+	if err == nil {
+		if self, err = filepath.EvalSymlinks(self); err == nil {
+			p := filepath.Join(filepath.Dir(self), name)
+			if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() {
+				return p, nil
+			}
+		}
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("%w for %s: %w", ErrNoAgent, arch, err)
+	}
+	out := filepath.Join(cache, "bpfcov", "agent", name)
+	if err := BuildAgent(ctx, arch, out); err != nil {
+		return "", fmt.Errorf("%w for %s: %s is not next to %s, and building it failed; run make, or install Go: %w",
+			ErrNoAgent, arch, name, self, err)
+	}
+	return out, nil
+}
+
+// BuildAgent builds the agent for a GOARCH into the file out, static and without symbols, from the module
+// that the current folder belongs to.
+func BuildAgent(ctx context.Context, arch, out string) error {
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(out), ".build-*") // others may be using out
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	bin := filepath.Join(tmp, "agent")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, agentPackage)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		msg := strings.TrimSpace(string(text))
+		if msg == "" {
+			return err
+		}
+		return fmt.Errorf("go build: %w: %s", err, msg)
+	}
+	return os.Rename(bin, out)
+}

@@ -1,0 +1,114 @@
+package vm
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/bpfcov/bpfcov/vm/guest"
+	"github.com/bpfcov/bpfcov/vm/initramfs"
+)
+
+// buildInitramfs writes the cell's archive into its output folder and returns its name and size.
+func buildInitramfs(c *CellConfig) (name string, size int64, err error) {
+	files, err := cellFiles(c)
+	if err != nil {
+		return "", 0, err
+	}
+	f, err := os.CreateTemp(c.OutDir, ".initramfs-*.cpio")
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() {
+		if cerr := f.Close(); err == nil && cerr != nil {
+			err = cerr
+		}
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if err := initramfs.Write(f, files); err != nil {
+		return "", 0, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return "", 0, err
+	}
+	return f.Name(), st.Size(), nil
+}
+
+// cellFiles lists the files of the guest.
+func cellFiles(c *CellConfig) ([]initramfs.File, error) {
+	job := guest.Job{Tests: c.Tests, Sysctls: c.Sysctls}
+	var files []initramfs.File
+	have := map[string]bool{}
+	for _, f := range c.Files {
+		if f.Path == guest.InitPath || f.Path == guest.Dir || strings.HasPrefix(f.Path, guest.Dir+"/") {
+			return nil, fmt.Errorf("file %s: this path is the agent's", f.Path)
+		}
+		have[f.Path] = true
+		files = append(files, f)
+	}
+	files = append(files, initramfs.File{Path: guest.InitPath, Mode: 0o755, Source: c.Agent})
+
+	port, _, err := c.Kernel.LoadModules(nil, portModules(c.Kernel.Arch))
+	if err != nil {
+		return nil, err
+	}
+	loaded := map[string]bool{}
+	for _, m := range port {
+		loaded[m.Name] = true
+		f := moduleFile(len(files), m.Name, m.Data)
+		files = append(files, f)
+		job.PortModules = append(job.PortModules, guest.Module{Name: m.Name, Path: f.Path})
+	}
+	more, _, err := c.Kernel.LoadModules(c.Modules, c.OptionalModules)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range more {
+		if loaded[m.Name] {
+			continue
+		}
+		f := moduleFile(len(files), m.Name, m.Data)
+		files = append(files, f)
+		job.Modules = append(job.Modules, guest.Module{Name: m.Name, Path: f.Path})
+	}
+	b, err := job.Encode()
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, initramfs.File{Path: guest.JobPath, Data: b})
+	for _, f := range systemFiles() {
+		if !have[f.Path] {
+			files = append(files, f)
+		}
+	}
+	return files, nil
+}
+
+// portModules are what the port needs where it is not built in; up to 6.1 Debian's kernels have it all as modules.
+func portModules(arch string) []string {
+	if arch == "s390x" {
+		return []string{"virtio_ccw", "virtio_console"}
+	}
+	return []string{"virtio_pci", "virtio_console"}
+}
+
+func moduleFile(n int, name string, data []byte) initramfs.File {
+	return initramfs.File{Path: path.Join(guest.Dir, "modules", fmt.Sprintf("%03d-%s.ko", n, name)), Data: data}
+}
+
+// systemFiles are what C libraries expect of a system; the cell's own files go before them.
+func systemFiles() []initramfs.File {
+	return []initramfs.File{
+		{Path: "/root", Mode: fs.ModeDir | 0o700},
+		{Path: "/tmp", Mode: fs.ModeDir | fs.ModeSticky | 0o777},
+		{Path: "/etc/passwd", Data: []byte("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n")},
+		{Path: "/etc/group", Data: []byte("root:x:0:\ntty:x:5:\nnogroup:x:65534:\n")},
+		{Path: "/etc/hosts", Data: []byte("127.0.0.1 localhost bpfcov\n::1 localhost\n")},
+		{Path: "/etc/nsswitch.conf", Data: []byte("passwd: files\ngroup: files\nhosts: files\n")},
+	}
+}

@@ -1,0 +1,229 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/vm/guest"
+	"github.com/bpfcov/bpfcov/vm/initramfs"
+	"github.com/bpfcov/bpfcov/vm/kernels"
+	"github.com/bpfcov/bpfcov/vm/qemu"
+)
+
+// CellConfig says what to run where. Kernel, Tests and OutDir are required.
+type CellConfig struct {
+	Kernel *kernels.Kernel
+	// LLVM is the major version of the compiler of the objects under test, for the records; 0 if not known.
+	LLVM  int
+	Tests []guest.Test
+	// Files go into the guest's root: test binaries with their libraries (see [initramfs.Closure]),
+	// data. "/init", "/bpfcov" and everything below it are the agent's.
+	Files []initramfs.File
+	// Modules are kernel modules to load before the tests; a kernel without one of them is an error.
+	// OptionalModules are loaded where the kernel has them.
+	Modules, OptionalModules []string
+	// Sysctls are set before the tests.
+	Sysctls []guest.Sysctl
+	// KernelArgs are added to the kernel's command line.
+	KernelArgs []string
+	// MemoryMiB is the guest's memory; 0 means 512, and more for large initramfs archives.
+	MemoryMiB int
+	// CPUs is the number of virtual CPUs; 0 means 1.
+	CPUs int
+	// BootTimeout is how long a boot may take until hello; 0 means 60 seconds, 90 under TCG.
+	BootTimeout time.Duration
+	// Retries is how often a boot that failed is repeated; 0 means 2, a negative number never.
+	Retries int
+	// Agent is the agent's binary for the kernel's architecture; empty means [FindAgent].
+	Agent string
+	// Accel is [qemu.TCG] or [qemu.KVM]; empty means what works, found by [qemu.ProbeAccel].
+	Accel string
+	// CacheDir keeps what was found out about QEMU; empty means the user's cache folder.
+	CacheDir string
+	// OutDir receives console.log and each test's TEST.stdout and TEST.stderr. It is made if missing.
+	OutDir string
+	// Output, if not nil, gives the writers for a test's output instead of files in OutDir. A nil writer
+	// drops it. They are written by one goroutine.
+	Output func(t guest.Test) (stdout, stderr io.Writer)
+	// Events, if not nil, is told about progress. It is called from one goroutine at a time.
+	Events func(Event)
+}
+
+// EventKind says what happened.
+type EventKind string
+
+// Events of a cell, in the order in which they can occur.
+const (
+	EventBoot      EventKind = "boot"       // QEMU was started; Attempt counts from 1
+	EventBootFail  EventKind = "boot-fail"  // no hello; Text says why, and whether the boot is repeated
+	EventHello     EventKind = "hello"      // the guest is up after Boot
+	EventTestStart EventKind = "test-start" // Test
+	EventTestEnd   EventKind = "test-end"   // Test, Run
+	EventLog       EventKind = "log"        // Text: something the agent could not do
+)
+
+// Event is one step of a cell.
+type Event struct {
+	Kind    EventKind
+	Attempt int
+	Boot    time.Duration
+	Test    string
+	Run     *collect.Run // of EventTestEnd, complete
+	Text    string
+}
+
+// Attempt is one boot that did not come to hello.
+type Attempt struct {
+	Duration time.Duration
+	Reason   string
+	Console  string // file
+}
+
+// CellResult is what became of a cell.
+type CellResult struct {
+	Cell collect.Cell
+	// Records has one element a test, in the order of the configuration.
+	Records []collect.Record
+	// Boot is the time from starting QEMU to hello, 0 if there was none.
+	Boot time.Duration
+	// Duration is the time of the whole cell, failed boots included.
+	Duration time.Duration
+	// Accel is the accelerator and why it was chosen.
+	Accel qemu.Accel
+	// FailedBoots are the boots before the last one.
+	FailedBoots []Attempt
+	// Logs are the agent's messages about what it could not do.
+	Logs []string
+	// Splats are lines of the console that tell of a kernel bug: BUG, WARNING, Oops, panic, lockups, stalls.
+	Splats []string
+	// Console is the file with the console's text of the last boot.
+	Console string
+	// QEMU is the command line of the last boot.
+	QEMU []string
+}
+
+// Passed reports whether every test passed.
+func (r *CellResult) Passed() bool {
+	for i := range r.Records {
+		if r.Records[i].Run.Outcome != collect.Passed {
+			return false
+		}
+	}
+	return true
+}
+
+// RunCell runs the tests of c in one machine. A test that fails, a kernel that panics and a machine that
+// does not boot are results, not errors: each test has a record that says so. The errors are those of the
+// environment (no QEMU, no agent, an unusable configuration), and ctx's: then the result, if
+// not nil, has what there was until then.
+func RunCell(ctx context.Context, c CellConfig) (*CellResult, error) {
+	start := time.Now()
+	if c.Kernel == nil {
+		return nil, errors.New("cell without a kernel")
+	}
+	fail := func(err error) (*CellResult, error) {
+		return nil, fmt.Errorf("kernel %s (%s): %w", c.Kernel.Release, c.Kernel.Arch, err)
+	}
+	if c.OutDir == "" {
+		return fail(errors.New("no output folder given"))
+	}
+	if err := os.MkdirAll(c.OutDir, 0o755); err != nil {
+		return fail(err)
+	}
+	binary, err := qemu.Find(c.Kernel.Arch)
+	if err != nil {
+		return fail(err)
+	}
+	if c.Agent == "" {
+		if c.Agent, err = FindAgent(ctx, c.Kernel.Arch); err != nil {
+			return fail(err)
+		}
+	}
+	probe := qemu.Probe{Arch: c.Kernel.Arch, Binary: binary, Kernel: c.Kernel.Image, CacheDir: c.CacheDir}
+	accel := qemu.Accel{Name: c.Accel, Reason: "as configured"}
+	if accel.Name == "" {
+		if accel, err = probe.Accel(ctx); err != nil {
+			return fail(err)
+		}
+	}
+	sandbox, err := probe.Sandbox(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	initrd, size, err := buildInitramfs(&c)
+	if err != nil {
+		return fail(err)
+	}
+	defer os.Remove(initrd)
+
+	res := &CellResult{
+		Cell: collect.Cell{
+			Kernel: c.Kernel.Release, Arch: c.Kernel.Arch, LLVM: c.LLVM, Spec: c.Kernel.Spec, Accel: accel.Name,
+		},
+		Accel:   accel,
+		Console: filepath.Join(c.OutDir, "console.log"),
+	}
+	m := &machine{
+		c:   &c,
+		res: res,
+		qemu: qemu.Config{
+			Arch: c.Kernel.Arch, Kernel: c.Kernel.Image, Initrd: initrd, Append: c.KernelArgs,
+			MemoryMiB: memory(c.MemoryMiB, size), CPUs: c.CPUs, Accel: accel.Name, Binary: binary, Sandbox: sandbox,
+			Console: res.Console,
+		},
+	}
+	if f := c.Kernel.Features; f.Known && f.LSM {
+		m.qemu.LSM = strings.Join(f.LSMs, ",")
+	}
+	err = m.run(ctx)
+	res.Duration = time.Since(start)
+	if err != nil {
+		return res, fmt.Errorf("kernel %s (%s): %w", c.Kernel.Release, c.Kernel.Arch, err)
+	}
+	return res, nil
+}
+
+// memory adds room for an initramfs that the kernel unpacks while it still holds the archive.
+func memory(want int, archive int64) int {
+	if want != 0 {
+		return want
+	}
+	const base, spare = 512, 64 << 20
+	if archive <= spare {
+		return base
+	}
+	return base + int(2*(archive-spare)>>20)
+}
+
+func (c *CellConfig) retries() int {
+	switch {
+	case c.Retries < 0:
+		return 0
+	case c.Retries == 0:
+		return 2
+	}
+	return c.Retries
+}
+
+func (c *CellConfig) bootTimeout(accel string) time.Duration {
+	switch {
+	case c.BootTimeout > 0:
+		return c.BootTimeout
+	case accel == qemu.KVM:
+		return 60 * time.Second
+	}
+	return 90 * time.Second
+}
+
+func (c *CellConfig) event(e Event) {
+	if c.Events != nil {
+		c.Events(e)
+	}
+}

@@ -1,0 +1,119 @@
+package vm
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// Bounds of what of a console goes into a record.
+const (
+	tailLines = 40
+	maxSplats = 50
+	maxLine   = 300
+)
+
+// panicRE matches the line with which Linux announces that it stops (kernel/panic.c).
+func panicRE() *regexp.Regexp { return regexp.MustCompile(`Kernel panic - not syncing`) }
+
+// splatRE matches lines that tell of a kernel bug, whether or not the kernel goes on (lib/bug.c, kernel/panic.c,
+// kernel/watchdog.c, kernel/rcu/tree_stall.h, mm/oom_kill.c, the architectures' traps).
+func splatRE() *regexp.Regexp {
+	return regexp.MustCompile(`Kernel panic - not syncing|\bBUG: |\bOops\b|\bWARNING: CPU: |general protection fault|` +
+		`kernel BUG at|Unable to handle kernel|soft lockup|hard LOCKUP|blocked for more than \d+ seconds|` +
+		`rcu.*detected (expedited )?stalls?|self-detected stall|Out of memory: Killed|KASAN: |UBSAN: |stack-protector`)
+}
+
+// agentRE matches the agent's own last words.
+func agentRE() *regexp.Regexp { return regexp.MustCompile(`^bpfcov-agent: (.*)`) }
+
+// lines splits console text into printable lines without empty ones.
+func lines(console []byte) []string {
+	var out []string
+	for _, l := range strings.FieldsFunc(string(console), func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if l = strings.TrimSpace(printable(l)); l != "" {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// telling finds the line that says best what went wrong, and the lines worth keeping: from shortly before the first
+// splat, or else the last ones. The line of a panic wins over earlier warnings.
+func telling(console []byte) (line string, tail []string) {
+	all := lines(console)
+	first, best := -1, ""
+	splat, panics, agent := splatRE(), panicRE(), agentRE()
+	for i, l := range all {
+		switch {
+		case panics.MatchString(l) && !panics.MatchString(best):
+			best = l
+		case splat.MatchString(l) && best == "":
+			best = l
+		default:
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+	}
+	if first >= 0 {
+		from := max(0, first-5)
+		return withoutTime(best), all[from:min(len(all), from+tailLines)]
+	}
+	tail = all[max(0, len(all)-tailLines):]
+	if len(tail) == 0 {
+		return "", nil
+	}
+	last := tail[len(tail)-1]
+	if m := agent.FindStringSubmatch(last); m != nil {
+		return m[1], tail
+	}
+	return withoutTime(last), tail
+}
+
+// splats lists the lines that tell of kernel bugs.
+func splats(console []byte) []string {
+	var out []string
+	re := splatRE()
+	for _, l := range lines(console) {
+		if re.MatchString(l) {
+			if out = append(out, l); len(out) == maxSplats {
+				break
+			}
+		}
+	}
+	return out
+}
+
+// withoutTime cuts the time stamp off a kernel message, which differs from run to run.
+func withoutTime(l string) string {
+	if rest, ok := strings.CutPrefix(l, "["); ok {
+		if _, after, ok := strings.Cut(rest, "] "); ok {
+			return after
+		}
+	}
+	return l
+}
+
+// printable makes a guest's text safe for a terminal and bounds its length.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t' || r == '\n':
+			return r
+		case r == unicode.ReplacementChar || !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > maxLine {
+		s = strings.ToValidUTF8(s[:maxLine], "") + "…"
+	}
+	return s
+}
+
+func firstLine(s string) string {
+	l, _, _ := strings.Cut(s, "\n")
+	return l
+}

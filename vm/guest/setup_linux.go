@@ -1,0 +1,194 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// prepare makes the machine what tests expect. It goes on after failures and returns them all.
+func prepare(job *Job) []error {
+	errs := mountRest()
+	add := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	host := job.Hostname
+	if host == "" {
+		host = "bpfcov"
+	}
+	if err := unix.Sethostname([]byte(host)); err != nil {
+		add(fmt.Errorf("hostname %q: %w", host, err))
+	}
+	add(loopbackUp())
+	add(raiseLimits())
+	for _, s := range append([]Sysctl{
+		{"net.core.bpf_jit_enable", "1"}, // off by default on riscv64
+		{"kernel.kptr_restrict", "0"},
+		{"kernel.perf_event_paranoid", "-1"},
+	}, job.Sysctls...) {
+		add(s.set())
+	}
+	for _, m := range job.Modules {
+		add(m.load())
+	}
+	return errs
+}
+
+func (s Sysctl) set() error {
+	p, err := s.path()
+	if err != nil {
+		return err
+	}
+	err = os.WriteFile(p, []byte(s.Value), 0)
+	if errors.Is(err, os.ErrNotExist) && s.Name == "net.core.bpf_jit_enable" {
+		return nil // an architecture without a JIT
+	}
+	if err != nil {
+		return fmt.Errorf("sysctl %s=%s: %w", s.Name, s.Value, errors.Unwrap(err))
+	}
+	return nil
+}
+
+// load inserts the module. One that is there already is no error.
+func (m Module) load() error {
+	f, err := os.Open(m.Path)
+	if err != nil {
+		return fmt.Errorf("module %s: %w", m.Name, err)
+	}
+	defer f.Close()
+	err = unix.FinitModule(int(f.Fd()), "", 0)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("module %s: %w", m.Name, err)
+	}
+	os.Remove(m.Path) // its memory is the guest's
+	return nil
+}
+
+// setClock sets the time from the kernel parameter: the host's time when QEMU started, plus the time
+// that the guest's kernel has been up. It is late by what QEMU and the kernel's first steps took, well
+// below a second.
+func setClock() error {
+	v, ok := kernelParam(TimeParam)
+	if !ok {
+		return fmt.Errorf("clock: no kernel parameter %s", TimeParam)
+	}
+	ns, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		return fmt.Errorf("clock: kernel parameter %s=%s: want nanoseconds", TimeParam, v)
+	}
+	up, err := uptime()
+	if err != nil {
+		return fmt.Errorf("clock: %w", err)
+	}
+	ts := unix.NsecToTimespec(ns + int64(up))
+	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &ts); err != nil {
+		return fmt.Errorf("clock: %w", err)
+	}
+	return nil
+}
+
+func uptime() (time.Duration, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0, err
+	}
+	return time.Duration(ts.Nano()), nil
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("interface lo: %w", err)
+	}
+	defer unix.Close(fd)
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, req); err != nil {
+		return fmt.Errorf("interface lo: %w", err)
+	}
+	req.SetUint16(req.Uint16() | unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req); err != nil {
+		return fmt.Errorf("interface lo up: %w", err)
+	}
+	return nil
+}
+
+// raiseLimits sets the limits that tests inherit: memory for BPF maps before 5.11 counts as locked memory.
+func raiseLimits() error {
+	const nofile = 1 << 20 // fs.nr_open's default
+	var errs []error
+	for _, l := range []struct {
+		name string
+		res  int
+		lim  unix.Rlimit
+	}{
+		{"memlock", unix.RLIMIT_MEMLOCK, unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}},
+		{"nofile", unix.RLIMIT_NOFILE, unix.Rlimit{Cur: nofile, Max: nofile}},
+		{"core", unix.RLIMIT_CORE, unix.Rlimit{}},
+	} {
+		if err := unix.Setrlimit(l.res, &l.lim); err != nil {
+			errs = append(errs, fmt.Errorf("limit %s: %w", l.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// portDeadline is how long to wait for the port's device; the console driver makes it from a work queue.
+const portDeadline = 20 * time.Second
+
+// openPort finds the virtio-serial port by its name and opens it. The file is not inherited by
+// children, and writes to it block.
+func openPort() (*port, error) {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range names {
+			b, err := os.ReadFile(n)
+			if err != nil || strings.TrimSpace(string(b)) != PortName {
+				continue
+			}
+			dev := filepath.Join("/dev", filepath.Base(filepath.Dir(n)))
+			fd, err := unix.Open(dev, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return nil, &os.PathError{Op: "open", Path: dev, Err: err}
+			}
+			return &port{fd: fd}, nil
+		}
+		if time.Since(start) > portDeadline {
+			return nil, fmt.Errorf("no virtio-serial port called %q after %v (there are %d ports); are virtio_pci and virtio_console loaded?",
+				PortName, portDeadline, len(names))
+		}
+	}
+}
+
+// port writes without the runtime's poller: pollers and blocking writes on one virtio port lose
+// wakeups and then wait for ever.
+type port struct{ fd int }
+
+func (p *port) Write(b []byte) (int, error) {
+	done := 0
+	for done < len(b) {
+		n, err := unix.Write(p.fd, b[done:])
+		if n > 0 {
+			done += n
+		}
+		switch {
+		case err == unix.EINTR || err == unix.EAGAIN:
+		case err != nil:
+			return done, fmt.Errorf("write to the port: %w", err)
+		}
+	}
+	return done, nil
+}

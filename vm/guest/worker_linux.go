@@ -1,0 +1,175 @@
+package guest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bpfcov/bpfcov/collect"
+)
+
+// workerMain does the job. It returns nil when the end message was written.
+func workerMain(o Options) error {
+	unix.Setsid() // tests that signal their own group must not reach PID 1's
+	b, err := os.ReadFile(JobPath)
+	if err != nil {
+		return err
+	}
+	job, err := DecodeJob(b)
+	if err != nil {
+		return err
+	}
+	for _, m := range job.PortModules {
+		if err := m.load(); err != nil && !m.Optional {
+			return err
+		}
+	}
+	p, err := openPort()
+	if err != nil {
+		return err
+	}
+	s := newSender(p)
+	if err := s.hello(o, job); err != nil {
+		return err
+	}
+	if err := setClock(); err != nil {
+		s.log(err)
+	}
+	for _, err := range prepare(job) {
+		s.log(err)
+	}
+	for i, t := range job.Tests {
+		if err := runTest(s, o, job, i, t); err != nil {
+			return err
+		}
+	}
+	if err := s.json(KindEnd, End{Runs: len(job.Tests)}); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+// sendTimeout is how long one message may take to be written. The host reads all the time, so a port that
+// is stuck for longer is dead.
+const sendTimeout = time.Minute
+
+var errStuck = errors.New("the port is stuck")
+
+// sender owns the port: all messages pass through one goroutine, which is the only one to write.
+type sender struct {
+	queue  chan outgoing
+	failed chan struct{} // closed when a write failed; err is set before
+	err    error
+}
+
+type outgoing struct {
+	kind    Kind
+	payload []byte
+	flushed chan struct{} // instead of a message
+}
+
+func newSender(p *port) *sender {
+	s := &sender{queue: make(chan outgoing, 64), failed: make(chan struct{})}
+	go func() {
+		enc := NewEncoder(p)
+		for m := range s.queue {
+			if m.flushed != nil {
+				close(m.flushed)
+				continue
+			}
+			if err := enc.Encode(m.kind, m.payload); err != nil {
+				s.err = err
+				close(s.failed)
+				return
+			}
+		}
+	}()
+	return s
+}
+
+// send queues a message. The payload must not be changed afterwards.
+func (s *sender) send(k Kind, payload []byte) error {
+	return s.put(outgoing{kind: k, payload: payload})
+}
+
+func (s *sender) put(m outgoing) error {
+	select {
+	case s.queue <- m: // mostly there is room, and no timer to make
+		return nil
+	default:
+	}
+	t := time.NewTimer(sendTimeout)
+	defer t.Stop()
+	select {
+	case s.queue <- m:
+		return nil
+	case <-s.failed:
+		return s.err
+	case <-t.C:
+		return errStuck
+	}
+}
+
+// flush waits until everything sent has been written.
+func (s *sender) flush() error {
+	done := make(chan struct{})
+	if err := s.put(outgoing{flushed: done}); err != nil {
+		return err
+	}
+	t := time.NewTimer(sendTimeout)
+	defer t.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-s.failed:
+		return s.err
+	case <-t.C:
+		return errStuck
+	}
+}
+
+func (s *sender) json(k Kind, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.send(k, b)
+}
+
+func (s *sender) hello(o Options, job *Job) error {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return fmt.Errorf("uname: %w", err)
+	}
+	up, err := uptime()
+	if err != nil {
+		return err
+	}
+	return s.json(KindHello, Hello{
+		Release: unix.ByteSliceToString(u.Release[:]), Machine: unix.ByteSliceToString(u.Machine[:]),
+		Arch: runtime.GOARCH, Version: o.Version, Tests: len(job.Tests), Uptime: up,
+	})
+}
+
+// log sends a line; that the port is dead shows at the next message that matters.
+func (s *sender) log(err error) {
+	text := err.Error()
+	if len(text) > 4096 {
+		text = text[:4096]
+	}
+	s.send(KindLog, []byte(text))
+}
+
+func encodeRecord(r *collect.Record) ([]byte, error) {
+	var b bytes.Buffer
+	if err := collect.EncodeRecord(&b, r); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,136 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/bpfcov/bpfcov/vm/guest"
+	"github.com/bpfcov/bpfcov/vm/qemu"
+)
+
+// machine runs one cell: some boots, of which at most one says hello.
+type machine struct {
+	c    *CellConfig
+	res  *CellResult
+	qemu qemu.Config
+}
+
+// Deadlines of the host for what the agent should have ended by itself.
+const (
+	setupTimeout = 90 * time.Second // from hello to the first test, and between tests
+	runSlack     = 60 * time.Second // on top of a test's own timeout
+	exitTimeout  = 20 * time.Second // for QEMU to end after its guest did
+)
+
+var (
+	errBootTimeout = errors.New("no hello")
+	errHung        = errors.New("the guest stopped answering")
+)
+
+func (m *machine) run(ctx context.Context) error {
+	tries := m.c.retries() + 1
+	for n := 1; ; n++ {
+		s := newSession(m)
+		err := m.boot(ctx, n, s)
+		if s.hello {
+			s.finish(err)
+			return ctxError(ctx)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		var start *startError
+		if errors.As(err, &start) {
+			return start.err
+		}
+		failed := Attempt{Duration: time.Since(s.started), Reason: s.bootReason(err), Console: m.res.Console}
+		again := n < tries
+		if again {
+			keep := filepath.Join(m.c.OutDir, fmt.Sprintf("console.boot%d.log", n))
+			if err := os.Rename(m.res.Console, keep); err == nil {
+				failed.Console = keep
+			}
+		}
+		m.res.FailedBoots = append(m.res.FailedBoots, failed)
+		text := failed.Reason
+		if again {
+			text += fmt.Sprintf("; booting again (%d of %d)", n+1, tries)
+		}
+		m.c.event(Event{Kind: EventBootFail, Attempt: n, Text: text})
+		if !again {
+			s.bootFailed(tries)
+			return nil
+		}
+	}
+}
+
+func ctxError(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// startError is a QEMU that could not be started at all, which no retry mends.
+type startError struct{ err error }
+
+func (e *startError) Error() string { return e.err.Error() }
+
+// boot starts QEMU and receives until the guest's end. The error is that of [guest.Receive], or the
+// reason for which the host gave up.
+func (m *machine) boot(ctx context.Context, n int, s *session) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.started = time.Now()
+	c := m.qemu
+	c.Append = append([]string{guest.TimeParam + "=" + strconv.FormatInt(s.started.UnixNano(), 10)}, c.Append...)
+	v, err := qemu.Start(context.WithoutCancel(ctx), c) // ended below, after what it still has to say
+	if err != nil {
+		return &startError{err}
+	}
+	defer v.Close()
+	m.res.QEMU = v.Args()
+	m.c.event(Event{Kind: EventBoot, Attempt: n})
+
+	bootTimeout := m.c.bootTimeout(c.Accel)
+	s.deadline = time.AfterFunc(bootTimeout, func() {
+		// Which of both it is depends on how far the guest got.
+		cancel(errDeadline)
+	})
+	defer s.deadline.Stop()
+	err = guest.Receive(ctx, v.Port(), s)
+	s.deadline.Stop()
+	switch {
+	case errors.Is(err, errDeadline) && !s.hello:
+		err = fmt.Errorf("%w after %v", errBootTimeout, bootTimeout)
+	case errors.Is(err, errDeadline):
+		err = errHung
+	}
+	if errors.Is(err, guest.ErrNoEnd) {
+		// QEMU is about to end by itself; its console has the reason.
+		select {
+		case <-v.Done():
+		case <-time.After(exitTimeout):
+		case <-ctx.Done():
+		}
+	}
+	v.Kill() // after the end record there is nothing to wait for
+	werr := v.Wait()
+	s.console = v.Console()
+	if err != nil && !s.hello && werr != nil && errors.Is(err, guest.ErrNoEnd) {
+		return &qemuError{werr}
+	}
+	return err
+}
+
+var errDeadline = errors.New("deadline")
+
+// qemuError is a QEMU that failed by itself, before hello.
+type qemuError struct{ err error }
+
+func (e *qemuError) Error() string { return e.err.Error() }

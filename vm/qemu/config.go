@@ -1,0 +1,151 @@
+package qemu
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Accelerators.
+const (
+	TCG = "tcg" // emulation, works everywhere
+	KVM = "kvm"
+)
+
+// Config describes one machine. Kernel is required; the zero value of everything else is usable.
+type Config struct {
+	// Arch is a GOARCH: amd64, arm64, riscv64 or s390x.
+	Arch string
+	// Kernel is what -kernel takes: on amd64 a bzImage, or faster an uncompressed vmlinux with PVH entry.
+	Kernel string
+	// Initrd is the initramfs; empty for none.
+	Initrd string
+	// Append are kernel parameters on top of those of [Config.KernelArgs].
+	Append []string
+	// LSM is the kernel's own list of security modules (CONFIG_LSM). When it lacks "bpf", bpf is added to
+	// it, since otherwise BPF LSM programs attach and never run. Empty leaves the kernel's list alone.
+	LSM string
+	// MemoryMiB is the guest's memory; 0 means 512.
+	MemoryMiB int
+	// CPUs is the number of virtual CPUs; 0 means 1. Under TCG each costs half a second of boot time.
+	CPUs int
+	// Accel is TCG or KVM; empty means TCG. See [ProbeAccel].
+	Accel string
+	// Binary is the emulator; empty means the architecture's, from PATH.
+	Binary string
+	// Sandbox turns on QEMU's seccomp filter. See [ProbeSandbox].
+	Sandbox bool
+	// NoPort leaves out the virtio-serial port: the smallest machine that boots.
+	NoPort bool
+	// Console is the file that receives the console's text, at most [ConsoleLimit] bytes of it:
+	// the first and the last part when there is more. Empty means that only the tail is kept, in memory.
+	Console string
+	// Extra are further arguments for QEMU.
+	Extra []string
+}
+
+// portFD is QEMU's end of the port: the first of exec.Cmd.ExtraFiles.
+const portFD = 3
+
+// KernelArgs returns the kernel's command line. The common part is the fastest measured set that keeps
+// the console useful: panic=-1 with QEMU's -no-reboot ends QEMU at once when the kernel panics, and
+// quiet still prints errors.
+func (c Config) KernelArgs() ([]string, error) {
+	m, err := machineFor(c.Arch)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{
+		"console=" + m.console, "quiet", "panic=-1",
+		"cryptomgr.notests", "raid=noautodetect", "random.trust_cpu=on",
+	}
+	if c.Arch == "amd64" {
+		args = append(args, "psmouse.proto=exps")
+	}
+	if c.LSM != "" && !hasWord(c.LSM, "bpf") {
+		args = append(args, "lsm="+c.LSM+",bpf")
+	}
+	return append(args, c.Append...), nil
+}
+
+func hasWord(list, word string) bool {
+	for _, w := range strings.Split(list, ",") {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// Command returns QEMU's command line, the program first. Unless NoPort is set, file descriptor 3 of
+// the process must be a connected stream socket.
+func Command(c Config) ([]string, error) {
+	m, err := machineFor(c.Arch)
+	if err != nil {
+		return nil, err
+	}
+	kargs, err := c.KernelArgs()
+	if err != nil {
+		return nil, err
+	}
+	binary, accel, mem, cpus, cpu := c.Binary, c.Accel, c.MemoryMiB, c.CPUs, m.cpu
+	if binary == "" {
+		binary = m.binary
+	}
+	if mem == 0 {
+		mem = 512
+	}
+	if cpus == 0 {
+		cpus = 1
+	}
+	switch accel {
+	case "":
+		accel = TCG
+	case TCG:
+	case KVM:
+		cpu = "host"
+	default:
+		return nil, fmt.Errorf("accelerator %q: want %s or %s", accel, TCG, KVM)
+	}
+	switch {
+	case c.Kernel == "":
+		return nil, fmt.Errorf("no kernel image given")
+	case mem < 64 || mem > 1<<20:
+		return nil, fmt.Errorf("memory of %d MiB: want 64 to %d", mem, 1<<20)
+	case cpus < 1 || cpus > 256:
+		return nil, fmt.Errorf("%d CPUs: want 1 to 256", cpus)
+	}
+	args := []string{
+		binary,
+		"-M", m.machine + ",accel=" + accel,
+		"-cpu", cpu,
+		"-m", strconv.Itoa(mem),
+		"-smp", strconv.Itoa(cpus),
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+	}
+	if c.Sandbox {
+		args = append(args, "-sandbox", sandboxOn)
+	}
+	args = append(args,
+		"-chardev", "stdio,id=console,signal=off",
+		"-serial", "chardev:console",
+		"-kernel", c.Kernel,
+	)
+	if c.Initrd != "" {
+		args = append(args, "-initrd", c.Initrd)
+	}
+	args = append(args, "-append", strings.Join(kargs, " "))
+	if !c.NoPort {
+		args = append(args,
+			// Port 0 is for consoles, so two ports are the fewest; the default of 31 makes the guest set up
+			// 64 queues.
+			"-device", m.serial+",max_ports=2",
+			"-chardev", fmt.Sprintf("socket,id=port,fd=%d", portFD),
+			"-device", "virtserialport,nr=1,chardev=port,name=bpfcov",
+		)
+	}
+	return append(args, c.Extra...), nil
+}
+
+// sandboxOn is the argument of -sandbox: QEMU may start no process, gain no privilege and change no scheduling.
+const sandboxOn = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"

@@ -1,0 +1,183 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoQEMU is wrapped when the emulator is not installed.
+var ErrNoQEMU = errors.New("QEMU is not installed")
+
+// VM is one running emulator.
+type VM struct {
+	cmd     *exec.Cmd
+	port    *os.File
+	console *console
+	stderr  *tailWriter
+	args    []string
+	started time.Time
+	done    chan struct{}
+	err     error // set before done is closed
+	stop    func() bool
+	kill    sync.Once
+}
+
+// Find returns the path of the emulator of a GOARCH.
+func Find(arch string) (string, error) {
+	name, err := Binary(arch)
+	if err != nil {
+		return "", err
+	}
+	p, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%w: no %s on PATH; install the package %s", ErrNoQEMU, name, Package(arch))
+	}
+	return p, nil
+}
+
+// Start starts a machine. When ctx ends, or the calling process dies, QEMU is killed. The caller must
+// call [VM.Wait] or [VM.Kill], and close the port.
+func Start(ctx context.Context, c Config) (*VM, error) {
+	if c.Binary == "" {
+		p, err := Find(c.Arch)
+		if err != nil {
+			return nil, err
+		}
+		c.Binary = p
+	}
+	args, err := Command(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	v := &VM{args: args, stderr: &tailWriter{}, done: make(chan struct{})}
+	if v.console, err = newConsole(c.Console); err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdout, cmd.Stderr = v.console, v.stderr
+	// Ctrl-C reaches the whole foreground group; QEMU is to be killed by us, after the results are read.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = 5 * time.Second
+	v.cmd = cmd
+	var remote *os.File
+	if !c.NoPort {
+		if v.port, remote, err = socketPair(); err != nil {
+			v.console.Close()
+			return nil, err
+		}
+		cmd.ExtraFiles = []*os.File{remote}
+	}
+	started := make(chan error)
+	go v.run(started)
+	err = <-started
+	if remote != nil {
+		remote.Close() // so that the port ends when QEMU does
+	}
+	if err != nil {
+		v.console.Close()
+		if v.port != nil {
+			v.port.Close()
+		}
+		return nil, fmt.Errorf("start %s: %w", args[0], err)
+	}
+	v.stop = context.AfterFunc(ctx, v.Kill)
+	return v, nil
+}
+
+// run starts QEMU and waits for it on one locked thread: the parent death signal is sent when the
+// thread that forked ends, not the process (prctl(2), PR_SET_PDEATHSIG).
+func (v *VM) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	v.started = time.Now()
+	if err := v.cmd.Start(); err != nil {
+		started <- err
+		return
+	}
+	close(started)
+	err := v.cmd.Wait()
+	if cerr := v.console.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("console: %w", cerr)
+	}
+	v.err = err
+	close(v.done)
+}
+
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socket pair for the port: %w", err)
+	}
+	// Only a non-blocking file gets deadlines from the runtime's poller.
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, nil, fmt.Errorf("socket pair for the port: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "port"), os.NewFile(uintptr(fds[1]), "port of the guest"), nil
+}
+
+// Port is the host's end of the virtio-serial port: reads give what the guest writes, and end when
+// QEMU does. It has deadlines. nil with Config.NoPort.
+func (v *VM) Port() *os.File { return v.port }
+
+// Args is QEMU's command line.
+func (v *VM) Args() []string { return v.args }
+
+// Started is when QEMU was started.
+func (v *VM) Started() time.Time { return v.started }
+
+// Done is closed when QEMU has ended and its console file is complete.
+func (v *VM) Done() <-chan struct{} { return v.done }
+
+// Wait waits for QEMU to end. The error is QEMU's own failure, with what it wrote to stderr; a guest that
+// powers off and one that panics both give nil.
+func (v *VM) Wait() error {
+	<-v.done
+	v.stop()
+	if v.err == nil {
+		return nil
+	}
+	if msg := strings.TrimSpace(v.stderr.String()); msg != "" {
+		return fmt.Errorf("%s: %w: %s", v.args[0], v.err, msg)
+	}
+	return fmt.Errorf("%s: %w", v.args[0], v.err)
+}
+
+// Kill ends QEMU at once. It does not wait, and may be called at any time, also more than once.
+func (v *VM) Kill() {
+	v.kill.Do(func() {
+		select {
+		case <-v.done:
+		default:
+			v.cmd.Process.Kill() // the handle is a pidfd or reaped-aware: never another process
+		}
+	})
+}
+
+// Console returns the last part of the console's text so far, at most half of ConsoleLimit.
+func (v *VM) Console() []byte { return v.console.text() }
+
+// Close kills QEMU, waits for it and closes the port.
+func (v *VM) Close() error {
+	v.Kill()
+	<-v.done
+	v.stop()
+	if v.port != nil {
+		return v.port.Close()
+	}
+	return nil
+}
