@@ -1,0 +1,208 @@
+package covmap
+
+import (
+	"fmt"
+	"sort"
+)
+
+// Evaluate computes the coverage of m in the values of a, by the rules of LLVM 19 and older.
+func (m *Mapping) Evaluate(a Algebra) (*Coverage, error) {
+	return m.EvaluateWith(a, Options{})
+}
+
+// EvaluateWith is [Mapping.Evaluate] with options. The error is that of a [Filter], or a *[FormatError]
+// for a function that Decode would have refused or for a mapping that describes too much.
+func (m *Mapping) EvaluateWith(a Algebra, o Options) (*Coverage, error) {
+	e := &evaluation{algebra: a, options: o, files: make(map[string]*fileParts), linesLeft: maxLines, branchesLeft: maxBranches}
+	if ra, ok := a.(RegionAlgebra); ok {
+		e.regions = ra
+	}
+	filter, _ := a.(Filter)
+	seen := make(map[string]bool)
+	for _, f := range m.Functions {
+		if err := f.check(); err != nil {
+			return nil, &FormatError{Function: f.Name, Offset: -1, Reason: err.Error()}
+		}
+		if filter != nil {
+			if keep, err := filter.Keep(f); err != nil {
+				return nil, err
+			} else if !keep {
+				continue
+			}
+		}
+		if key := provenance(f); seen[key] {
+			continue
+		} else {
+			seen[key] = true
+		}
+		e.add(f)
+	}
+	return e.coverage()
+}
+
+// provenance tells functions apart as LLVM does: by the list of files and the source name.
+func provenance(f *Function) string {
+	n := len(f.Name) + 1
+	for _, s := range f.Files {
+		n += len(s) + 1
+	}
+	b := append(make([]byte, 0, n), f.SourceName()...)
+	for _, s := range f.Files {
+		b = append(append(b, 0), s...)
+	}
+	return string(b)
+}
+
+// evaluation is the state of one EvaluateWith.
+type evaluation struct {
+	algebra      Algebra
+	regions      RegionAlgebra // nil when algebra is not one
+	options      Options
+	functions    []*evaluated
+	files        map[string]*fileParts
+	linesLeft    int
+	branchesLeft int
+}
+
+// evaluated is a function with the values of its regions.
+type evaluated struct {
+	*Function
+	counts, falses []uint64
+	main           int // file id, -1 when there is none
+	// first is the first counted region, -1 when there is none.
+	first int
+	// byFile has the indices of the counted and of the branch regions of each file id.
+	counted, branches [][]int
+	cov               FunctionCoverage
+}
+
+// fileParts is what the functions say of one file.
+type fileParts struct {
+	regions   []countedRegion
+	branches  []branchRef
+	expands   []branchRef // expansion regions of the main file of a function
+	functions []*evaluated
+	mains     []*evaluated // functions whose main file this is
+}
+
+// branchRef is a region of a function.
+type branchRef struct {
+	f      *evaluated
+	region int
+}
+
+func (e *evaluation) file(name string) *fileParts {
+	p := e.files[name]
+	if p == nil {
+		p = &fileParts{}
+		e.files[name] = p
+	}
+	return p
+}
+
+func (e *evaluation) value(f *Function, i int, falseSide bool) uint64 {
+	if e.regions != nil {
+		return e.regions.RegionValue(f, i, falseSide)
+	}
+	if falseSide {
+		return e.algebra.Value(f, f.Regions[i].FalseCount)
+	}
+	return e.algebra.Value(f, f.Regions[i].Count)
+}
+
+// newRules reports whether the rules of LLVM 20 hold.
+func (e *evaluation) newRules() bool { return e.options.LLVM >= 20 }
+
+// add evaluates f and hands its parts to the files.
+func (e *evaluation) add(f *Function) {
+	v := &evaluated{Function: f, main: f.MainFile(), first: -1,
+		counts: make([]uint64, len(f.Regions)), counted: make([][]int, len(f.Files)), branches: make([][]int, len(f.Files))}
+	for i := range f.Regions {
+		r := &f.Regions[i]
+		switch {
+		case r.IsBranch():
+			if v.falses == nil {
+				v.falses = make([]uint64, len(f.Regions))
+			}
+			v.counts[i], v.falses[i] = e.value(f, i, false), e.value(f, i, true)
+			v.branches[r.File] = append(v.branches[r.File], i)
+		case r.IsCounted():
+			if r.Kind != SkippedRegion {
+				v.counts[i] = e.value(f, i, false)
+			}
+			if v.first < 0 {
+				v.first = i
+			}
+			v.counted[r.File] = append(v.counted[r.File], i)
+		}
+	}
+	v.cov = FunctionCoverage{Name: f.SourceName(), Function: f, Counts: v.counts, FalseCounts: v.falses}
+	if v.first >= 0 {
+		r := &f.Regions[v.first]
+		v.cov.Line, v.cov.EndLine, v.cov.Count = r.LineStart, r.LineEnd, v.counts[v.first]
+	}
+	e.functions = append(e.functions, v)
+
+	for _, name := range f.Files {
+		e.file(name) // even a file without regions is reported
+	}
+	if len(f.Files) > 0 && v.first >= 0 {
+		p := e.file(f.Files[0])
+		p.functions = append(p.functions, v)
+	}
+	if v.main >= 0 && len(v.counted[v.main]) > 0 {
+		p := e.file(f.Files[v.main])
+		p.mains = append(p.mains, v)
+	}
+	for i := range f.Regions {
+		r := &f.Regions[i]
+		p := e.file(f.Files[r.File])
+		switch {
+		case r.IsBranch():
+			// Up to LLVM 19 only those of the first file id count where they are written.
+			if r.File == 0 || e.newRules() {
+				p.branches = append(p.branches, branchRef{v, i})
+			}
+		case r.IsCounted():
+			p.regions = append(p.regions, counted(r, v.counts[i]))
+			if r.Kind == ExpansionRegion && r.File == v.main {
+				p.expands = append(p.expands, branchRef{v, i})
+			}
+		}
+	}
+}
+
+// coverage assembles the files.
+func (e *evaluation) coverage() (*Coverage, error) {
+	c := &Coverage{Functions: len(e.functions)}
+	names := make([]string, 0, len(e.files))
+	for name := range e.files {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		p := e.files[name]
+		f := FileCoverage{Name: name}
+		var err error
+		if f.Segments, err = e.segments(p.regions); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		err = e.lines(f.Segments, func(line int, count uint64) {
+			f.Lines = append(f.Lines, Line{line, count})
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		for _, v := range p.functions {
+			f.Functions = append(f.Functions, v.cov)
+		}
+		if f.Branches, err = e.fileBranches(p); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if f.Summary, err = e.summary(p); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		c.Files = append(c.Files, f)
+	}
+	return c, nil
+}
