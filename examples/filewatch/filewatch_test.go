@@ -254,7 +254,8 @@ func TestIgnoreSelf(t *testing.T) {
 	}
 }
 
-// TestFilter opens the same file under a filter that refuses it and then under one that does not.
+// TestFilter opens a file under a filter that refuses it, and then in another way under one that does
+// not.
 func TestFilter(t *testing.T) {
 	self := uint32(os.Getpid())
 	root, nobody := uint32(0), uint32(65534)
@@ -265,6 +266,7 @@ func TestFilter(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	w := start(t, Options{IncludeSelf: true, Filter: Filter{PID: self + 1}})
 	for _, tt := range []struct {
 		name          string
 		refuse, admit Filter
@@ -279,7 +281,9 @@ func TestFilter(t *testing.T) {
 			Filter{PID: self, UID: &root, Kinds: []Kind{Open, Exec}, Comm: string(comm[:3]), Prefix: dir, Contains: "-hay"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := start(t, Options{IncludeSelf: true, Filter: tt.refuse})
+			if err := w.SetFilter(tt.refuse); err != nil {
+				t.Fatal(err)
+			}
 			flags := os.O_RDWR
 			open := func() {
 				f, err := os.OpenFile(path, flags, 0)
