@@ -1,0 +1,20 @@
+//===- LowerPass.h - Turn the surviving markers into counter updates --------===//
+
+#ifndef BPFCOV_LOWERPASS_H
+#define BPFCOV_LOWERPASS_H
+
+#include "llvm/IR/PassManager.h"
+
+namespace bpfcov {
+
+/// Runs at OptimizerLast: emits the counter block, the updates, and the mapping as sections that
+/// are not loaded.
+class LowerPass : public llvm::PassInfoMixin<LowerPass> {
+public:
+  llvm::PreservedAnalyses run(llvm::Module &M, llvm::ModuleAnalysisManager &AM);
+  static bool isRequired() { return true; }
+};
+
+} // namespace bpfcov
+
+#endif // BPFCOV_LOWERPASS_H

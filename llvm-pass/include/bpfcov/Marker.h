@@ -1,0 +1,45 @@
+//===- Marker.h - A counter update that costs the optimiser nothing ---------===//
+//
+// A marker stands for "add STEP to counter INDEX" from the start of the pipeline to its end:
+//
+//   call void @llvm.var.annotation(ptr inttoptr (i64 INDEX to ptr), ptr @__bpfcov_marker,
+//                                  ptr null, i32 STEP, ptr WIDE) nomerge
+//
+// Why this intrinsic: it is "assume-like", so the inliner and the unroller charge nothing for it,
+// but it writes inaccessible memory, so no pass may delete, speculate or reorder it against
+// control flow. Why nomerge: SimplifyCFG would otherwise sink two markers of sibling blocks into
+// one whose index is a phi.
+//
+// STEP is an unsigned number, clang's only variable step being zext i1. A step that does not fit
+// travels in WIDE as inttoptr, and STEP is 0 then.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef BPFCOV_MARKER_H
+#define BPFCOV_MARKER_H
+
+#include "llvm/IR/Instructions.h"
+#include "llvm/IR/Module.h"
+
+namespace bpfcov {
+
+constexpr char MarkerName[] = "__bpfcov_marker";
+
+/// Inserts a marker before Before, with its debug location. Step is an i64.
+void insertMarker(llvm::Instruction *Before, uint32_t Index, llvm::Value *Step);
+
+/// Returns the global that all markers of M refer to, or null when M has no markers.
+llvm::GlobalVariable *markerGlobal(llvm::Module &M);
+
+/// Returns I as a call when it is a marker.
+llvm::CallInst *asMarker(llvm::Instruction &I, const llvm::GlobalVariable *Marker);
+
+/// The operands of a marker, casts removed: the index (a pointer), the i32 step, and the wide
+/// step or null.
+llvm::Value *markerIndex(const llvm::CallInst &Marker);
+llvm::Value *markerStep(const llvm::CallInst &Marker);
+llvm::Value *markerWideStep(const llvm::CallInst &Marker);
+
+} // namespace bpfcov
+
+#endif // BPFCOV_MARKER_H

@@ -1,0 +1,261 @@
+//===- LowerPass.cpp --------------------------------------------------------===//
+
+#include "bpfcov/LowerPass.h"
+#include "bpfcov/Compat.h"
+#include "bpfcov/CoverageData.h"
+#include "bpfcov/Diagnostics.h"
+#include "bpfcov/Layout.h"
+#include "bpfcov/Marker.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InlineAsm.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/PatternMatch.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Transforms/Utils/BasicBlockUtils.h"
+#include "llvm/Transforms/Utils/ModuleUtils.h"
+
+using namespace llvm;
+using namespace llvm::PatternMatch;
+
+namespace bpfcov {
+
+namespace {
+enum class CounterKind { Count, Flag };
+
+cl::opt<CounterKind> CounterOption(
+    "bpfcov-counter", cl::desc("What a bpfcov counter holds"), cl::init(CounterKind::Count),
+    cl::values(clEnumValN(CounterKind::Count, "count", "exact 64-bit count (atomic add)"),
+               clEnumValN(CounterKind::Flag, "flag", "one byte that says reached")));
+
+constexpr char SectionName[] = ".data.bpfcov";
+constexpr char CountersName[] = "__bpfcov_counters";
+
+/// A marker whose index the optimiser turned into a value may name this many counters.
+constexpr unsigned MaxIndexChoices = 64;
+
+class Lowering {
+public:
+  Lowering(Module &M, const CoverageData &Data)
+      : M(M), Data(Data), Width(CounterOption == CounterKind::Flag ? 1 : 8),
+        Emitted(Data.NumCounters) {}
+
+  void run();
+
+private:
+  void createCounters();
+  bool lower(CallInst &Marker);
+  bool lowerChoice(CallInst &Marker);
+  void update(IRBuilder<> &B, uint32_t Index, Value *Step);
+  void updateWithStep(Instruction *Before, uint32_t Index, const CallInst &Marker);
+  void finish();
+
+  Module &M;
+  const CoverageData &Data;
+  unsigned Width;
+  BitVector Emitted;
+  GlobalVariable *Counters = nullptr;
+};
+
+/// The index of a marker that is a constant, as it always should be.
+bool constantIndex(Value *V, uint64_t &Index) {
+  if (isa<ConstantPointerNull>(V)) {
+    Index = 0;
+    return true;
+  }
+  auto *CE = dyn_cast<ConstantExpr>(V);
+  if (!CE || CE->getOpcode() != Instruction::IntToPtr)
+    return false;
+  auto *CI = dyn_cast<ConstantInt>(CE->getOperand(0));
+  if (!CI)
+    return false;
+  Index = CI->getZExtValue();
+  return true;
+}
+
+/// All constants that can flow through phis and selects into V. False if anything else can.
+bool collectIndices(Value *V, SmallSetVector<uint64_t, 8> &Indices) {
+  SmallSetVector<Value *, 8> Work;
+  Work.insert(V);
+  for (unsigned I = 0; I < Work.size(); ++I) {
+    uint64_t Index;
+    if (constantIndex(Work[I], Index))
+      Indices.insert(Index);
+    else if (auto *Phi = dyn_cast<PHINode>(Work[I]))
+      Work.insert(Phi->value_op_begin(), Phi->value_op_end());
+    else if (auto *Sel = dyn_cast<SelectInst>(Work[I])) {
+      Work.insert(Sel->getTrueValue());
+      Work.insert(Sel->getFalseValue());
+    } else
+      return false;
+    if (Work.size() > MaxIndexChoices)
+      return false;
+  }
+  return true;
+}
+
+/// Returns the i1 that decides between step 1 and step 0, or null. Negated says that true is 0.
+Value *stepCondition(Value *Step, bool &Negated) {
+  Value *C;
+  Negated = false;
+  if (match(Step, m_ZExt(m_Value(C))) && C->getType()->isIntegerTy(1))
+    return C;
+  if (match(Step, m_Select(m_Value(C), m_One(), m_Zero())) && C->getType()->isIntegerTy(1))
+    return C;
+  if (match(Step, m_Select(m_Value(C), m_Zero(), m_One())) && C->getType()->isIntegerTy(1)) {
+    Negated = true;
+    return C;
+  }
+  return nullptr;
+}
+
+void Lowering::createCounters() {
+  LLVMContext &Ctx = M.getContext();
+  uint32_t Bytes = counterBlockSize(Data.NumCounters, Width) - CounterHeaderSize;
+  // The header is filled in by finish(), when the object id is known.
+  Type *Header = ArrayType::get(Type::getInt8Ty(Ctx), CounterHeaderSize);
+  Type *Body = ArrayType::get(Type::getIntNTy(Ctx, Width * 8), Bytes / Width);
+  auto *Ty = StructType::get(Ctx, {Header, Body}, /*isPacked=*/true);
+  Counters = new GlobalVariable(M, Ty, /*isConstant=*/false, GlobalValue::InternalLinkage,
+                                Constant::getNullValue(Ty), CountersName);
+  Counters->setSection(SectionName);
+  Counters->setAlignment(Align(8));
+  // Programs share the array through the section: nothing may split or drop it.
+  appendToCompilerUsed(M, {Counters});
+}
+
+void Lowering::update(IRBuilder<> &B, uint32_t Index, Value *Step) {
+  Value *Indices[] = {B.getInt32(0), B.getInt32(1), B.getInt32(Index)};
+  Value *Ptr = B.CreateInBoundsGEP(Counters->getValueType(), Counters, Indices);
+  if (Width == 8)
+    // The result stays unused: the back end then picks the add without fetch, which every
+    // kernel and architecture has.
+    B.CreateAtomicRMW(AtomicRMWInst::Add, Ptr, Step, Align(8), AtomicOrdering::Monotonic);
+  else
+    B.CreateAlignedStore(B.getInt8(1), Ptr, Align(1), /*isVolatile=*/true);
+
+  // Two updates must never become one through a selected address, or the kernel's translated code
+  // no longer tells which of them the verifier kept. Different immediates keep code generation
+  // from merging the tails of blocks.
+  auto *FT = FunctionType::get(B.getVoidTy(), {B.getInt32Ty()}, false);
+  B.CreateCall(InlineAsm::get(FT, "", "i", /*hasSideEffects=*/true), {B.getInt32(Index)});
+  Emitted.set(Index);
+}
+
+void Lowering::updateWithStep(Instruction *Before, uint32_t Index, const CallInst &Marker) {
+  IRBuilder<> B(Before);
+  B.SetCurrentDebugLocation(Marker.getDebugLoc());
+  if (Value *Wide = markerWideStep(Marker)) {
+    update(B, Index, B.CreatePtrToInt(Wide, B.getInt64Ty()));
+    return;
+  }
+  Value *Step = markerStep(Marker);
+  if (auto *C = dyn_cast<ConstantInt>(Step)) {
+    if (!C->isZero())
+      update(B, Index, B.getInt64(C->getZExtValue()));
+    return;
+  }
+  // A branch instead of adding 0 or 1: BPF has no conditional move, so the verifier follows both
+  // sides anyway, and this way it can remove an update that never happens.
+  bool Negated;
+  if (Value *Cond = stepCondition(Step, Negated)) {
+    if (Negated)
+      Cond = B.CreateNot(Cond);
+    Instruction *Then = SplitBlockAndInsertIfThen(Cond, Before, /*Unreachable=*/false);
+    IRBuilder<> TB(Then);
+    TB.SetCurrentDebugLocation(Marker.getDebugLoc());
+    update(TB, Index, TB.getInt64(1));
+    return;
+  }
+  Value *Wide = B.CreateZExt(Step, B.getInt64Ty());
+  if (Width == 8) {
+    update(B, Index, Wide);
+    return;
+  }
+  Value *NonZero = B.CreateICmpNE(Wide, B.getInt64(0));
+  IRBuilder<> TB(SplitBlockAndInsertIfThen(NonZero, Before, /*Unreachable=*/false));
+  TB.SetCurrentDebugLocation(Marker.getDebugLoc());
+  update(TB, Index, Wide);
+}
+
+/// The optimiser merged markers of several counters into one. nomerge forbids that, so this is for
+/// a pass that does not know the attribute: ask at run time which counter it is, exactly.
+bool Lowering::lowerChoice(CallInst &Marker) {
+  SmallSetVector<uint64_t, 8> Indices;
+  if (!collectIndices(markerIndex(Marker), Indices))
+    return false;
+  for (uint64_t Index : Indices)
+    if (Index >= Data.NumCounters)
+      return false;
+  IRBuilder<> B(&Marker);
+  Value *Which = B.CreatePtrToInt(markerIndex(Marker), B.getInt64Ty());
+  for (uint64_t Index : Indices) {
+    IRBuilder<> CB(&Marker);
+    Value *Is = CB.CreateICmpEQ(Which, CB.getInt64(Index));
+    Instruction *Then = SplitBlockAndInsertIfThen(Is, &Marker, /*Unreachable=*/false);
+    updateWithStep(Then, static_cast<uint32_t>(Index), Marker);
+  }
+  return true;
+}
+
+bool Lowering::lower(CallInst &Marker) {
+  uint64_t Index;
+  if (!constantIndex(markerIndex(Marker), Index))
+    return lowerChoice(Marker);
+  if (Index >= Data.NumCounters)
+    return false;
+  updateWithStep(&Marker, static_cast<uint32_t>(Index), Marker);
+  return true;
+}
+
+void Lowering::finish() {
+  bool LittleEndian = M.getDataLayout().isLittleEndian();
+  ObjectID ID = objectID(M, Data, Width, Emitted);
+  std::string Header = counterHeader(Data, Width, ID, LittleEndian);
+  auto *Ty = cast<StructType>(Counters->getValueType());
+  Counters->setInitializer(ConstantStruct::get(
+      Ty, {ConstantDataArray::getString(M.getContext(), Header, /*AddNull=*/false),
+           Constant::getNullValue(Ty->getElementType(1))}));
+
+  appendSection(M, "__llvm_covmap", Data.Covmap);
+  appendSection(M, "__llvm_covfun", Data.Covfun);
+  appendSection(M, "__llvm_prf_names", Data.Names);
+  appendSection(M, "__bpfcov_fun", functionTable(Data, Width, ID, Emitted, LittleEndian));
+}
+
+void Lowering::run() {
+  createCounters();
+  GlobalVariable *Tag = markerGlobal(M);
+  for (Function &F : M) {
+    SmallVector<CallInst *, 32> Markers;
+    for (Instruction &I : instructions(F))
+      if (CallInst *CI = Tag ? asMarker(I, Tag) : nullptr)
+        Markers.push_back(CI);
+    for (CallInst *CI : Markers) {
+      if (!lower(*CI))
+        error(M.getContext(), "function " + F.getName() +
+                                  ": the optimiser changed a counter update beyond recognition; "
+                                  "please report this with the preprocessed source");
+      CI->eraseFromParent();
+    }
+  }
+  if (Tag) {
+    Tag->removeDeadConstantUsers();
+    if (Tag->use_empty())
+      Tag->eraseFromParent();
+  }
+  finish();
+}
+} // namespace
+
+PreservedAnalyses LowerPass::run(Module &M, ModuleAnalysisManager &) {
+  CoverageData Data;
+  if (!Data.load(M))
+    return PreservedAnalyses::all();
+  CoverageData::erase(M);
+  Lowering(M, Data).run();
+  return PreservedAnalyses::none();
+}
+
+} // namespace bpfcov

@@ -1,0 +1,153 @@
+//===- MarkPass.cpp ---------------------------------------------------------===//
+
+#include "bpfcov/MarkPass.h"
+#include "bpfcov/Compat.h"
+#include "bpfcov/CoverageData.h"
+#include "bpfcov/Diagnostics.h"
+#include "bpfcov/Marker.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/IntrinsicInst.h"
+#include "llvm/Support/MD5.h"
+
+using namespace llvm;
+
+namespace bpfcov {
+
+namespace {
+/// llvm.instrprof.increment[.step](name, function hash, number of counters, index[, step])
+struct Increment {
+  IntrinsicInst *Call;
+  FunctionKey Key;
+  uint32_t NumCounters;
+  uint32_t Index;
+  Value *Step;
+};
+
+enum class Kind { Other, Increment, Removable, Unsupported };
+
+Kind classify(const IntrinsicInst &II) {
+  switch (II.getIntrinsicID()) {
+  case Intrinsic::instrprof_increment:
+  case Intrinsic::instrprof_increment_step:
+    return Kind::Increment;
+  case Intrinsic::instrprof_value_profile:
+    return Kind::Removable; // clang's -enable-value-profiling, which the mapping does not use
+  default:
+    break;
+  }
+  // By name, because majors differ in which of them exist (cover, timestamp, mcdc.*, callsite).
+  StringRef Name = II.getCalledFunction()->getName();
+  return compat::startsWith(Name, "llvm.instrprof.") ? Kind::Unsupported : Kind::Other;
+}
+
+bool readIncrement(IntrinsicInst &II, Increment &Inc) {
+  auto *Name = dyn_cast<GlobalVariable>(II.getArgOperand(0)->stripPointerCasts());
+  auto *Hash = dyn_cast<ConstantInt>(II.getArgOperand(1));
+  auto *Num = dyn_cast<ConstantInt>(II.getArgOperand(2));
+  auto *Index = dyn_cast<ConstantInt>(II.getArgOperand(3));
+  if (!Name || !Name->hasInitializer() || !Hash || !Num || !Index)
+    return false;
+  auto *Text = dyn_cast<ConstantDataSequential>(Name->getInitializer());
+  if (!Text || !Text->isString())
+    return false;
+  Inc.Call = &II;
+  Inc.Key = {MD5Hash(Text->getAsString()), Hash->getZExtValue()};
+  Inc.NumCounters = static_cast<uint32_t>(Num->getZExtValue());
+  Inc.Index = static_cast<uint32_t>(Index->getZExtValue());
+  Inc.Step = II.getIntrinsicID() == Intrinsic::instrprof_increment_step
+                 ? II.getArgOperand(4)
+                 : ConstantInt::get(Type::getInt64Ty(II.getContext()), 1);
+  return Inc.Index < Inc.NumCounters;
+}
+
+/// What to tell the user about an intrinsic that has no marker.
+std::string unsupported(const IntrinsicInst &II) {
+  StringRef Name = II.getCalledFunction()->getName();
+  std::string Where = "function " + II.getFunction()->getName().str() + ": ";
+  if (compat::startsWith(Name, "llvm.instrprof.mcdc"))
+    return Where + "MC/DC coverage is not supported yet: compile without -fcoverage-mcdc";
+  if (compat::startsWith(Name, "llvm.instrprof.cover"))
+    return Where + "clang's single byte counters are not supported: compile without "
+                   "-enable-single-byte-coverage and use -mllvm -bpfcov-counter=flag";
+  return Where + "unknown profiling intrinsic " + Name.str();
+}
+
+bool hasProgram(const Module &M) {
+  for (const Function &F : M)
+    if (!F.isDeclaration() && F.hasSection())
+      return true;
+  return false;
+}
+
+void eraseAll(ArrayRef<IntrinsicInst *> Calls) {
+  for (IntrinsicInst *II : Calls) {
+    if (!II->use_empty())
+      II->replaceAllUsesWith(UndefValue::get(II->getType()));
+    II->eraseFromParent();
+  }
+}
+} // namespace
+
+PreservedAnalyses MarkPass::run(Module &M, ModuleAnalysisManager &) {
+  if (!Triple(M.getTargetTriple()).isBPF())
+    return PreservedAnalyses::all();
+
+  SmallVector<IntrinsicInst *, 64> Calls;
+  SmallVector<Increment, 64> Increments;
+  MapVector<FunctionKey, uint32_t> Counts;
+  bool Failed = false;
+  for (Function &F : M) {
+    bool Reported = false; // one complaint a function is enough
+    for (Instruction &I : instructions(F)) {
+      auto *II = dyn_cast<IntrinsicInst>(&I);
+      if (!II)
+        continue;
+      Kind K = classify(*II);
+      if (K == Kind::Other)
+        continue;
+      Calls.push_back(II);
+      Increment Inc;
+      if (K == Kind::Increment && readIncrement(*II, Inc)) {
+        Increments.push_back(Inc);
+        uint32_t &N = Counts[Inc.Key];
+        N = std::max(N, Inc.NumCounters);
+      } else if (K != Kind::Removable && !Reported) {
+        error(M.getContext(), K == Kind::Unsupported
+                                  ? unsupported(*II)
+                                  : "function " + F.getName() + ": malformed increment");
+        Reported = Failed = true;
+      }
+    }
+  }
+
+  // A unit without programs may be a configure script's probe of the compiler: let it be.
+  if (!Optimising && !Increments.empty()) {
+    if (hasProgram(M))
+      error(M.getContext(), "cannot instrument at -O0, whose BPF objects do not load: compile with "
+                            "-O1 or higher, or set BPFCOV_DISABLE=1");
+    Failed = true;
+  }
+
+  CoverageData Data;
+  if (!Failed)
+    Failed = !readCoverageData(M, Counts, Data);
+  if (!Failed) {
+    DenseMap<FunctionKey, uint32_t> First;
+    for (const FunctionCounters &F : Data.Functions)
+      First[{F.NameHash, F.Hash}] = F.First;
+    for (const Increment &Inc : Increments) {
+      auto It = First.find(Inc.Key);
+      if (It != First.end())
+        insertMarker(Inc.Call, It->second + Inc.Index, Inc.Step);
+    }
+    if (Data.NumCounters)
+      Data.store(M);
+  }
+  eraseAll(Calls);
+  stripProfileGlobals(M);
+  return PreservedAnalyses::none();
+}
+
+} // namespace bpfcov

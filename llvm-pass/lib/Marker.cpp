@@ -1,0 +1,71 @@
+//===- Marker.cpp -----------------------------------------------------------===//
+
+#include "bpfcov/Marker.h"
+#include "bpfcov/Compat.h"
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/IntrinsicInst.h"
+
+using namespace llvm;
+
+namespace bpfcov {
+
+namespace {
+enum MarkerOperand { IndexOp = 0, TagOp = 1, FileOp = 2, StepOp = 3, WideOp = 4 };
+
+GlobalVariable *getOrCreateMarkerGlobal(Module &M) {
+  if (GlobalVariable *GV = markerGlobal(M))
+    return GV;
+  Type *I8 = Type::getInt8Ty(M.getContext());
+  return new GlobalVariable(M, I8, /*isConstant=*/true, GlobalValue::PrivateLinkage,
+                            ConstantInt::get(I8, 0), MarkerName);
+}
+} // namespace
+
+GlobalVariable *markerGlobal(Module &M) {
+  return M.getGlobalVariable(MarkerName, /*AllowInternal=*/true);
+}
+
+void insertMarker(Instruction *Before, uint32_t Index, Value *Step) {
+  Module &M = *Before->getModule();
+  IRBuilder<> B(Before); // takes over the debug location
+  PointerType *Ptr = compat::pointerType(M.getContext());
+  Constant *Null = ConstantPointerNull::get(Ptr);
+
+  Value *Narrow = nullptr;
+  Value *Wide = Null;
+  if (auto *C = dyn_cast<ConstantInt>(Step)) {
+    if (C->getValue().isIntN(32))
+      Narrow = B.getInt32(static_cast<uint32_t>(C->getZExtValue()));
+  } else if (auto *Ext = dyn_cast<ZExtInst>(Step)) {
+    if (Ext->getSrcTy()->getIntegerBitWidth() <= 32)
+      Narrow = B.CreateZExt(Ext->getOperand(0), B.getInt32Ty());
+  }
+  if (!Narrow) {
+    Narrow = B.getInt32(0);
+    Wide = B.CreateIntToPtr(Step, Ptr);
+  }
+
+  Constant *Tag = ConstantExpr::getPointerBitCastOrAddrSpaceCast(getOrCreateMarkerGlobal(M), Ptr);
+  Constant *IndexPtr = ConstantExpr::getIntToPtr(B.getInt64(Index), Ptr);
+  CallInst *CI = B.CreateCall(compat::varAnnotation(M), {IndexPtr, Tag, Null, Narrow, Wide});
+  CI->addFnAttr(Attribute::NoMerge);
+}
+
+CallInst *asMarker(Instruction &I, const GlobalVariable *Marker) {
+  auto *II = dyn_cast<IntrinsicInst>(&I);
+  if (!II || II->getIntrinsicID() != Intrinsic::var_annotation)
+    return nullptr;
+  return II->getArgOperand(TagOp)->stripPointerCasts() == Marker ? II : nullptr;
+}
+
+Value *markerIndex(const CallInst &Marker) { return Marker.getArgOperand(IndexOp); }
+
+Value *markerStep(const CallInst &Marker) { return Marker.getArgOperand(StepOp); }
+
+Value *markerWideStep(const CallInst &Marker) {
+  Value *V = Marker.getArgOperand(WideOp);
+  return isa<ConstantPointerNull>(V) ? nullptr : V;
+}
+
+} // namespace bpfcov
