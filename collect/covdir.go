@@ -52,14 +52,14 @@ func WriteRecord(dir string, r *Record) (path string, err error) {
 func WriteMeta(dir string, m *meta.Meta) error {
 	path := filepath.Join(dir, metaPrefix+m.ObjectID.String())
 	if f, err := os.Open(path); err == nil {
-		have, err := decodeMeta(bufio.NewReader(f))
+		have, err := meta.Decode(bufio.NewReader(f))
 		f.Close()
 		if err == nil && have.ObjectID == m.ObjectID {
 			return nil
 		}
 	}
 	var b bytes.Buffer
-	if err := encodeMeta(&b, m); err != nil {
+	if err := meta.Encode(&b, m); err != nil {
 		return err
 	}
 	return writeFile(path, b.Bytes())
@@ -297,7 +297,7 @@ func readMeta(path string) (*meta.Meta, error) {
 		return nil, err
 	}
 	defer f.Close()
-	m, err := decodeMeta(bufio.NewReader(f))
+	m, err := meta.Decode(bufio.NewReader(f))
 	if err != nil {
 		return nil, err
 	}

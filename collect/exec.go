@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -100,4 +99,3 @@ func baseName(path string) string {
 	return path
 }
 
-var errUnimplemented = errors.New("not built yet")

@@ -74,7 +74,7 @@ func findMeta(id meta.ObjectID, dirs []string) (*meta.Meta, error) {
 		if err != nil {
 			return nil, err
 		}
-		m, err := decodeMeta(f)
+		m, err := meta.Decode(f)
 		f.Close()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)

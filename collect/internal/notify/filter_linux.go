@@ -1,0 +1,105 @@
+//go:build linux && (amd64 || arm64 || riscv64 || s390x)
+
+package notify
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Commands of bpf(2) that are reported, see enum bpf_cmd in include/uapi/linux/bpf.h. All others,
+// above all the map operations of which a loader does many, never leave the kernel.
+const (
+	ProgLoad          = 5
+	ObjPin            = 6
+	ProgAttach        = 8
+	RawTracepointOpen = 17
+	LinkCreate        = 28
+)
+
+// auditArch is AUDIT_ARCH_* of include/uapi/linux/audit.h. System calls of another ABI in the same
+// process (i386, x32, arm) have other numbers and are let through.
+func auditArch() uint32 {
+	switch runtime.GOARCH {
+	case "amd64":
+		return unix.AUDIT_ARCH_X86_64
+	case "arm64":
+		return unix.AUDIT_ARCH_AARCH64
+	case "riscv64":
+		return unix.AUDIT_ARCH_RISCV64
+	case "s390x":
+		return unix.AUDIT_ARCH_S390X
+	}
+	panic("no audit architecture for " + runtime.GOARCH) // excluded by the build constraint
+}
+
+// program returns the classic BPF program of the filter. It reads struct seccomp_data: the system
+// call number at offset 0, the architecture at 4, and the low half of args[0] at 16 or, on big endian
+// machines, 20.
+func program() []unix.SockFilter {
+	const (
+		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		jeq   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		ret   = unix.BPF_RET | unix.BPF_K
+		allow = 0xff // patched below
+		notif = 0xfe
+	)
+	arg0 := uint32(16)
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		arg0 = 20
+	}
+	p := []unix.SockFilter{
+		{Code: load, K: 0},
+		{Code: jeq, K: unix.SYS_BPF, Jf: allow},
+		{Code: load, K: 4},
+		{Code: jeq, K: auditArch(), Jf: allow},
+		{Code: load, K: arg0},
+		{Code: jeq, K: ProgLoad, Jt: notif},
+		{Code: jeq, K: LinkCreate, Jt: notif},
+		{Code: jeq, K: ProgAttach, Jt: notif},
+		{Code: jeq, K: RawTracepointOpen, Jt: notif},
+		{Code: jeq, K: ObjPin, Jt: notif},
+		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
+		{Code: ret, K: unix.SECCOMP_RET_USER_NOTIF},
+	}
+	allowAt, notifAt := len(p)-2, len(p)-1
+	for i := range p {
+		for _, j := range []*uint8{&p[i].Jt, &p[i].Jf} {
+			switch *j {
+			case allow:
+				*j = uint8(allowAt - i - 1)
+			case notif:
+				*j = uint8(notifAt - i - 1)
+			}
+		}
+	}
+	return p
+}
+
+// install puts the filter on the calling thread, to be inherited by all that it starts, and returns
+// the listener. It does not set no_new_privs, which would break setuid programs below the command:
+// the caller needs CAP_SYS_ADMIN in its user namespace instead.
+func install() (listener int, err error) {
+	p := program()
+	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
+	// Without SPEC_ALLOW kernels before 5.16 slow all of the command down with mitigations.
+	// WAIT_KILLABLE_RECV (6.0) keeps signals such as those of Go's scheduler from interrupting
+	// a call that is being looked at.
+	flags := uintptr(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW |
+		unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+	for _, f := range []uintptr{flags, flags &^ unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV} {
+		fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, f, uintptr(unsafe.Pointer(&prog)))
+		if errno == 0 {
+			return int(fd), nil
+		}
+		if err = errno; errno != unix.EINVAL {
+			break
+		}
+	}
+	runtime.KeepAlive(p)
+	return -1, fmt.Errorf("seccomp(SECCOMP_SET_MODE_FILTER): %w", err)
+}

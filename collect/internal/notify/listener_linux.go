@@ -1,0 +1,192 @@
+//go:build linux && (amd64 || arm64 || riscv64 || s390x)
+
+package notify
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Call is one stopped bpf(2) call. Its thread waits until [Listener.Continue].
+type Call struct {
+	ID   uint64
+	TID  int // of the calling thread, as the calling process sees it; 0 when it cannot
+	Cmd  int // one of the constants of this package
+	Attr uint64
+	Size uint32
+}
+
+// Listener receives the calls of one filter. Its methods are for one goroutine at a time, but for
+// [Listener.Stop].
+type Listener struct {
+	fd   int
+	wake int // eventfd
+	// Buffers of the sizes that the kernel uses, which may exceed the structures of 5.0.
+	notif, resp []byte
+}
+
+func newListener(fd int) (*Listener, error) {
+	var sizes struct{ notif, resp, data uint16 }
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_NOTIF_SIZES, 0, uintptr(unsafe.Pointer(&sizes))); errno != 0 {
+		return nil, fmt.Errorf("seccomp(SECCOMP_GET_NOTIF_SIZES): %w", errno)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	return &Listener{
+		fd: fd, wake: wake,
+		notif: make([]byte, max(int(sizes.notif), int(unsafe.Sizeof(notification{})))),
+		resp:  make([]byte, max(int(sizes.resp), int(unsafe.Sizeof(response{})))),
+	}, nil
+}
+
+// notification is struct seccomp_notif and response struct seccomp_notif_resp of
+// include/uapi/linux/seccomp.h.
+type notification struct {
+	id    uint64
+	pid   uint32
+	flags uint32
+	nr    int32
+	arch  uint32
+	ip    uint64
+	args  [6]uint64
+}
+
+type response struct {
+	id    uint64
+	val   int64
+	errno int32
+	flags uint32
+}
+
+// ioctlIDValid is SECCOMP_IOCTL_NOTIF_ID_VALID with the direction bits that kernels before 5.8 know;
+// later ones take both.
+const ioctlIDValid = 0x80082102
+
+// Event says why [Listener.Next] returned.
+type Event int
+
+// The events.
+const (
+	EventCall    Event = iota // a call waits
+	EventHangup               // no process is left that the filter applies to
+	EventStop                 // Stop was called
+	EventTimeout              // nothing happened in time
+)
+
+// Next waits for the next call, up to timeout milliseconds, for ever if negative.
+func (l *Listener) Next(c *Call, timeout int) (Event, error) {
+	for {
+		fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(l.wake), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, timeout)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("poll the seccomp listener: %w", err)
+		case n == 0:
+			return EventTimeout, nil
+		case fds[0].Revents&unix.POLLIN != 0:
+			// Fall through to receive it: also before a stop, somebody waits.
+		case fds[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0:
+			return EventHangup, nil
+		default:
+			return EventStop, nil
+		}
+		clear(l.notif) // the kernel insists
+		if err := ioctl(l.fd, unix.SECCOMP_IOCTL_NOTIF_RECV, l.notif); err == unix.EINTR || err == unix.ENOENT {
+			continue // the caller was killed, or interrupted, meanwhile
+		} else if err != nil {
+			return 0, fmt.Errorf("ioctl(SECCOMP_IOCTL_NOTIF_RECV): %w", err)
+		}
+		m := (*notification)(unsafe.Pointer(&l.notif[0]))
+		*c = Call{ID: m.id, TID: int(m.pid), Cmd: int(int32(m.args[0])), Attr: m.args[1], Size: uint32(m.args[2])}
+		return EventCall, nil
+	}
+}
+
+// Valid reports whether the call still waits. What was read from its process before is then known to
+// be from that process and not from a later one with the same id.
+func (l *Listener) Valid(id uint64) bool {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&id)), 8)
+	return ioctl(l.fd, ioctlIDValid, b) == nil
+}
+
+// Continue lets a call go on as if nothing had been. A call that is gone is none of our business.
+func (l *Listener) Continue(id uint64) {
+	clear(l.resp)
+	r := (*response)(unsafe.Pointer(&l.resp[0]))
+	r.id, r.flags = id, unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE
+	for ioctl(l.fd, unix.SECCOMP_IOCTL_NOTIF_SEND, l.resp) == unix.EINTR {
+	}
+}
+
+// Drain continues all calls unseen until no process is left, or Stop.
+func (l *Listener) Drain() error {
+	for {
+		var c Call
+		switch ev, err := l.Next(&c, -1); {
+		case err != nil:
+			return err
+		case ev != EventCall:
+			return nil
+		}
+		l.Continue(c.ID)
+	}
+}
+
+// Stop makes Next return [EventStop] as soon as no call waits. It may be called from anywhere.
+func (l *Listener) Stop() {
+	one := [8]byte{1, 1, 1, 1, 1, 1, 1, 1}
+	unix.Write(l.wake, one[:]) // an eventfd takes any number but the largest
+}
+
+// Restart undoes Stop.
+func (l *Listener) Restart() {
+	var b [8]byte
+	unix.Read(l.wake, b[:])
+}
+
+// Close gives the listener up. When processes with the filter are left, all their reported calls fail
+// with ENOSYS from now on.
+func (l *Listener) Close() {
+	unix.Close(l.fd)
+	unix.Close(l.wake)
+}
+
+// HandOver gives the listener to a small process of its own, which drains it until no process with the
+// filter is left. The listener is closed.
+func (l *Listener) HandOver() error {
+	defer l.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{drainName}
+	cmd.Env = []string{}
+	cmd.Dir = "/"
+	dup, err := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return fmt.Errorf("duplicate the seccomp listener: %w", err)
+	}
+	f := os.NewFile(uintptr(dup), "listener")
+	defer f.Close()
+	cmd.ExtraFiles = []*os.File{f}
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start a process that answers for what the command left behind: %w", err)
+	}
+	return cmd.Process.Release()
+}
+
+func ioctl(fd int, request uintptr, arg []byte) error {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(&arg[0])))
+	runtime.KeepAlive(arg)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
