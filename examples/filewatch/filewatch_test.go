@@ -118,7 +118,7 @@ func start(t *testing.T, o Options) *Watcher {
 			t.Errorf("close: %v", err)
 		}
 	})
-	w.SetDeadline(time.Now().Add(20 * time.Second))
+	w.SetDeadline(time.Now().Add(time.Minute))
 	return w
 }
 
