@@ -28,6 +28,12 @@ func (f *Function) SourceName() string {
 	return f.Name
 }
 
+// ShortName is the name of the function in the source, whatever file is in front of it in the profile
+// name. Functions of different files may share it.
+func (f *Function) ShortName() string {
+	return f.Name[strings.LastIndexAny(f.Name, ":;")+1:]
+}
+
 // MainFile is the id of the file that the function is defined in: the lowest that is not the body of
 // a macro or an included file. It is -1 when there is none.
 func (f *Function) MainFile() int {
