@@ -95,6 +95,8 @@ type CellResult struct {
 	Boot time.Duration
 	// Duration is the time of the whole cell, failed boots included.
 	Duration time.Duration
+	// CPU is the processor time of QEMU, failed boots included.
+	CPU time.Duration
 	// Accel is the accelerator and why it was chosen.
 	Accel qemu.Accel
 	// FailedBoots are the boots before the last one.

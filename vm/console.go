@@ -65,11 +65,16 @@ func telling(console []byte) (line string, tail []string) {
 	if len(tail) == 0 {
 		return "", nil
 	}
-	last := tail[len(tail)-1]
-	if m := agent.FindStringSubmatch(last); m != nil {
-		return m[1], tail
+	// What the agent says before it gives up explains more than that the machine then powers off.
+	for _, l := range tail {
+		if m := agent.FindStringSubmatch(l); m != nil {
+			best = m[1]
+		}
 	}
-	return withoutTime(last), tail
+	if best != "" {
+		return best, tail
+	}
+	return withoutTime(tail[len(tail)-1]), tail
 }
 
 // splats lists the lines that tell of kernel bugs.

@@ -121,6 +121,7 @@ func (m *machine) boot(ctx context.Context, n int, s *session) error {
 	}
 	v.Kill() // after the end record there is nothing to wait for
 	werr := v.Wait()
+	m.res.CPU += v.CPUTime()
 	s.console = v.Console()
 	if err != nil && !s.hello && werr != nil && errors.Is(err, guest.ErrNoEnd) {
 		return &qemuError{werr}

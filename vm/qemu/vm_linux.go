@@ -157,6 +157,21 @@ func (v *VM) Wait() error {
 	return fmt.Errorf("%s: %w", v.args[0], v.err)
 }
 
+// CPUTime is the processor time that QEMU used, user and system. It is 0 until [VM.Done] is closed. Under
+// TCG it is the stable measure of what a guest costs; wall time grows with what else the machine does.
+func (v *VM) CPUTime() time.Duration {
+	select {
+	case <-v.done:
+	default:
+		return 0
+	}
+	st := v.cmd.ProcessState
+	if st == nil {
+		return 0
+	}
+	return st.UserTime() + st.SystemTime()
+}
+
 // Kill ends QEMU at once. It does not wait, and may be called at any time, also more than once.
 func (v *VM) Kill() {
 	v.kill.Do(func() {
