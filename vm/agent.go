@@ -16,27 +16,37 @@ var ErrNoAgent = errors.New("no agent binary")
 // agentPackage is what the agent is built from.
 const agentPackage = "github.com/bpfcov/bpfcov/cmd/bpfcov-agent"
 
-// FindAgent returns the agent for a GOARCH: bpfcov-agent-GOARCH next to the running program, or else one built
-// from the module's source with the Go toolchain, which works wherever "go build" finds the module.
-func FindAgent(ctx context.Context, arch string) (string, error) {
+// LookAgent returns bpfcov-agent-GOARCH next to the running program. The error wraps [ErrNoAgent].
+func LookAgent(arch string) (string, error) {
 	name := "bpfcov-agent-" + arch
 	self, err := os.Executable()
 	if err == nil {
-		if self, err = filepath.EvalSymlinks(self); err == nil {
-			p := filepath.Join(filepath.Dir(self), name)
-			if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() {
-				return p, nil
-			}
-		}
+		self, err = filepath.EvalSymlinks(self)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w for %s: %w", ErrNoAgent, arch, err)
+	}
+	p := filepath.Join(filepath.Dir(self), name)
+	if st, err := os.Stat(p); err != nil || !st.Mode().IsRegular() {
+		return "", fmt.Errorf("%w for %s: %s is not next to %s; run make, or install Go", ErrNoAgent, arch, name, self)
+	}
+	return p, nil
+}
+
+// FindAgent returns the agent for a GOARCH: that of [LookAgent], or else one built from the module's source with
+// the Go toolchain, which works wherever "go build" finds the module.
+func FindAgent(ctx context.Context, arch string) (string, error) {
+	p, missing := LookAgent(arch)
+	if missing == nil {
+		return p, nil
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("%w for %s: %w", ErrNoAgent, arch, err)
 	}
-	out := filepath.Join(cache, "bpfcov", "agent", name)
+	out := filepath.Join(cache, "bpfcov", "agent", "bpfcov-agent-"+arch)
 	if err := BuildAgent(ctx, arch, out); err != nil {
-		return "", fmt.Errorf("%w for %s: %s is not next to %s, and building it failed; run make, or install Go: %w",
-			ErrNoAgent, arch, name, self, err)
+		return "", fmt.Errorf("%w; and building it failed: %w", missing, err)
 	}
 	return out, nil
 }

@@ -1,0 +1,224 @@
+package matrix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/bpfcov/bpfcov/vm/initramfs"
+)
+
+// BuildError is a build script that failed. Its tail is what a person needs first.
+type BuildError struct {
+	Arch string
+	Err  error
+	Log  string // file with everything that the script printed
+	Tail string // last lines of it
+}
+
+func (e *BuildError) Error() string {
+	return fmt.Sprintf("build for %s: %v (log: %s)\n%s", e.Arch, e.Err, e.Log, e.Tail)
+}
+
+func (e *BuildError) Unwrap() error { return e.Err }
+
+// targetArch returns what libbpf's bpf_tracing.h wants behind __TARGET_ARCH_.
+func targetArch(goarch string) string {
+	switch goarch {
+	case "amd64":
+		return "x86"
+	case "riscv64":
+		return "riscv"
+	case "s390x":
+		return "s390"
+	}
+	return goarch
+}
+
+// buildEnv is the environment of a build script, documented in docs/config.md.
+func (r *Runner) buildEnv(arch string) []string {
+	env := append(os.Environ(),
+		"GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0",
+		"CLANG="+r.Clang, "BPF2GO_CC="+r.Clang,
+		"BPFCOV_ARCH="+arch, "BPFCOV_TARGET_ARCH="+targetArch(arch),
+		"BPFCOV_BUILD_DIR="+r.buildDir(arch),
+		"BPFCOV_META_DIR="+r.metaDir(arch))
+	if os.Getenv("BPF2GO_STRIP") == "" && r.Strip != "" {
+		// bpf2go derives the strip tool's name from a compiler that is called clang-N only.
+		env = append(env, "BPF2GO_STRIP="+r.Strip)
+	}
+	return env
+}
+
+func (r *Runner) buildDir(arch string) string { return filepath.Join(r.Out, "build", arch, "files") }
+func (r *Runner) metaDir(arch string) string  { return filepath.Join(r.Out, "build", arch, "meta") }
+
+// build runs the build script for one architecture. Its output goes to build/ARCH/build.log.
+func (r *Runner) build(ctx context.Context, arch string) error {
+	for _, dir := range []string{r.buildDir(arch), r.metaDir(arch)} {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+	}
+	if r.Config.Build == "" {
+		return nil
+	}
+	logPath := filepath.Join(r.Out, "build", arch, "build.log")
+	log, err := os.Create(logPath)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-e", "-c", r.Config.Build)
+	cmd.Dir = r.Config.Dir
+	cmd.Env = r.buildEnv(arch)
+	cmd.Stdout, cmd.Stderr = log, log
+	// The script's own children must not outlive a Ctrl-C.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &BuildError{Arch: arch, Err: err, Log: logPath, Tail: tail(logPath, 20)}
+	}
+	return nil
+}
+
+// tail returns the last n lines of a file, at most 8 KiB.
+func tail(path string, n int) string {
+	const most = 8 << 10
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.Size() > most {
+		if _, err := f.Seek(-most, 2); err != nil {
+			return ""
+		}
+	}
+	b := make([]byte, most)
+	got, _ := f.Read(b)
+	lines := strings.Split(strings.TrimRight(string(b[:got]), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// guestDir is the working folder of tests in the guest: the build folder's content and each test's files.
+const guestDir = "/test"
+
+// guestFiles lists what the tests need in the guest for arch.
+func (r *Runner) guestFiles(arch string) ([]initramfs.File, error) {
+	files, err := treeFiles(r.buildDir(arch), guestDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range r.Config.Tests {
+		for _, glob := range t.Files {
+			more, err := globFiles(r.Config.Dir, glob)
+			if err != nil {
+				return nil, fmt.Errorf("test %s: %w", t.Name, err)
+			}
+			files = append(files, more...)
+		}
+	}
+	sort.SliceStable(files, func(i, j int) bool { return files[i].Path < files[j].Path })
+	return dedupe(files), nil
+}
+
+// dedupe drops later files of the same path; files is sorted by path.
+func dedupe(files []initramfs.File) []initramfs.File {
+	out := files[:0]
+	for _, f := range files {
+		if len(out) == 0 || out[len(out)-1].Path != f.Path {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// treeFiles lists the regular files and symbolic links below dir, to stand below guest.
+func treeFiles(dir, guest string) ([]initramfs.File, error) {
+	var files []initramfs.File
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		f, err := hostFile(path, filepath.Join(guest, rel))
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+		return nil
+	})
+	return files, err
+}
+
+// hostFile describes one file of the host; a symbolic link is followed, so that it may lead anywhere.
+func hostFile(path, guest string) (initramfs.File, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return initramfs.File{}, err
+	}
+	if !st.Mode().IsRegular() {
+		return initramfs.File{}, fmt.Errorf("%s: is neither a file nor a folder", path)
+	}
+	return initramfs.File{Path: guest, Mode: st.Mode().Perm(), Source: path}, nil
+}
+
+func globFiles(dir, glob string) ([]initramfs.File, error) {
+	if !filepath.IsLocal(glob) {
+		return nil, fmt.Errorf("files: %q leads out of the folder of the configuration file", glob)
+	}
+	matches, err := filepath.Glob(filepath.Join(dir, glob))
+	if err != nil {
+		return nil, fmt.Errorf("files: %q: %w", glob, err)
+	}
+	if len(matches) == 0 {
+		return nil, fmt.Errorf("files: %q matches nothing in %s", glob, dir)
+	}
+	var files []initramfs.File
+	for _, m := range matches {
+		rel, err := filepath.Rel(dir, m)
+		if err != nil {
+			return nil, err
+		}
+		st, err := os.Stat(m)
+		if err != nil {
+			return nil, err
+		}
+		if st.IsDir() {
+			more, err := treeFiles(m, filepath.Join(guestDir, rel))
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, more...)
+			continue
+		}
+		f, err := hostFile(m, filepath.Join(guestDir, rel))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// errNoTests is what a run without anything to run says.
+var errNoTests = errors.New("no tests: name some in bpfcov.yaml (tests: [{command: [./my.test]}]) or give a command behind --")

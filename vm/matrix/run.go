@@ -1,0 +1,383 @@
+package matrix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/instrument/meta"
+	"github.com/bpfcov/bpfcov/internal/config"
+	"github.com/bpfcov/bpfcov/vm"
+	"github.com/bpfcov/bpfcov/vm/guest"
+	"github.com/bpfcov/bpfcov/vm/initramfs"
+	"github.com/bpfcov/bpfcov/vm/kernels"
+)
+
+// Runner runs one matrix. Config, Points, Out and Store are required.
+type Runner struct {
+	Config *config.Config
+	// Points are the places of the matrix, see [Expand].
+	Points []Point
+	// Out is the folder for everything that is written. What an earlier run left there is replaced.
+	Out   string
+	Store *kernels.Store
+	// Clang is the compiler that build scripts get as one word, Strip the llvm-strip for bpf2go.
+	Clang, Strip string
+	// LLVM is the major version of the compiler behind Clang, for the records; 0 if not known.
+	LLVM int
+	// Jobs is the number of cells at once; 0 means what cores and memory bear.
+	Jobs int
+	// Progress, if not nil, is told what happens, a line each. It may be called from several goroutines.
+	Progress func(format string, args ...any)
+
+	mu    sync.Mutex // held while Progress is called
+	files map[string]testSet
+}
+
+// testSet is what the guests of one architecture get.
+type testSet struct {
+	tests []guest.Test
+	files []initramfs.File
+}
+
+// Cell is one cell of a finished run.
+type Cell struct {
+	Point Point
+	// Name is the cell's folder name below cells/, unique in the run, for example "6.1-amd64".
+	Name   string
+	Kernel *kernels.Kernel // nil when there was none to boot
+	// Result is nil when the cell could not be tried; Err says why.
+	Result *vm.CellResult
+	Err    error
+}
+
+// Result is a finished run.
+type Result struct {
+	Cells   []Cell // in the order of the matrix
+	Covdata string // folder
+}
+
+// owned is what a run writes below its folder and the next run into the same folder removes.
+func owned() []string { return []string{"covdata", "cells", "build", "lcov", "report.json"} }
+
+// Run runs the matrix. A test that fails and a guest that does not boot are results. It is an error when
+// nothing can be run at all: a spec that matches no kernel, a build that fails, no QEMU. When ctx ends, the
+// result has what there was until then.
+func (r *Runner) Run(ctx context.Context) (*Result, error) {
+	if len(r.Config.Tests) == 0 {
+		return nil, errNoTests
+	}
+	var err error
+	if r.Out, err = filepath.Abs(r.Out); err != nil {
+		return nil, err
+	}
+	out, err := openOut(r.Out, owned())
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	res := &Result{Covdata: filepath.Join(r.Out, "covdata")}
+	if res.Cells, err = r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	nameCells(res.Cells)
+	for i := range res.Cells {
+		if c := &res.Cells[i]; c.Err != nil {
+			if err := r.save(res, c, r.notTried(c)); err != nil {
+				return res, err
+			}
+		}
+	}
+	return res, r.runCells(ctx, res)
+}
+
+// prepare builds the tests and fetches the kernels, both at once: one needs the processor, the other the
+// network.
+func (r *Runner) prepare(ctx context.Context) ([]Cell, error) {
+	cells := make([]Cell, len(r.Points))
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		for i, p := range r.Points {
+			cells[i].Point = p
+			k, err := r.Store.Pull(gctx, p.Spec, p.Arch)
+			var fetch *kernels.FetchError
+			switch {
+			case errors.As(err, &fetch):
+				// The other kernels may be in the store; theirs need not suffer.
+				cells[i].Err = err
+				r.progress("%s: %v", p, err)
+			case err != nil:
+				return fmt.Errorf("%s: %w", p, err)
+			default:
+				cells[i].Kernel = k
+			}
+		}
+		return nil
+	})
+	g.Go(func() error {
+		r.files = map[string]testSet{}
+		for _, p := range r.Points {
+			if _, done := r.files[p.Arch]; done {
+				continue
+			}
+			if err := r.prepareArch(gctx, p.Arch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return cells, g.Wait()
+}
+
+func (r *Runner) prepareArch(ctx context.Context, arch string) error {
+	start := time.Now()
+	if err := r.build(ctx, arch); err != nil {
+		return err
+	}
+	if r.Config.Build != "" {
+		r.progress("built the tests for %s in %.1f s", arch, time.Since(start).Seconds())
+	}
+	files, err := r.guestFiles(arch)
+	if err != nil {
+		return err
+	}
+	set := testSet{files: files}
+	for _, t := range r.Config.Tests {
+		gt, more, err := r.guestTest(t, arch, files)
+		if err != nil {
+			return fmt.Errorf("test %s for %s: %w", t.Name, arch, err)
+		}
+		set.tests = append(set.tests, gt)
+		set.files = append(set.files, more...)
+	}
+	r.files[arch] = set
+	return nil
+}
+
+// guestTest says how the guest runs t, and what its program needs beyond files.
+func (r *Runner) guestTest(t config.Test, arch string, files []initramfs.File) (guest.Test, []initramfs.File, error) {
+	gt := guest.Test{Name: t.Name, Command: slices.Clone(t.Command), Dir: guestDir, Timeout: time.Duration(t.Timeout)}
+	if gt.Timeout == 0 {
+		gt.Timeout = 60 * time.Second
+	}
+	for _, k := range sortedKeys(t.Env) {
+		gt.Env = append(gt.Env, k+"="+t.Env[k])
+	}
+	program := t.Command[0]
+	if strings.Contains(program, "/") && !filepath.IsAbs(program) {
+		want := filepath.Join(guestDir, program)
+		i := slices.IndexFunc(files, func(f initramfs.File) bool { return f.Path == want })
+		if i < 0 {
+			return gt, nil, fmt.Errorf("%s is not in the build folder; the build script must put it into $BPFCOV_BUILD_DIR", program)
+		}
+		more, err := initramfs.Closure(files[i].Source, want, "")
+		return gt, more, err
+	}
+	if arch != runtime.GOARCH {
+		return gt, nil, fmt.Errorf("%s would be taken from this %s machine; put a binary for %s into $BPFCOV_BUILD_DIR", program, runtime.GOARCH, arch)
+	}
+	host, err := exec.LookPath(program)
+	if err != nil {
+		return gt, nil, err
+	}
+	if host, err = filepath.Abs(host); err != nil {
+		return gt, nil, err
+	}
+	gt.Command[0] = host
+	more, err := initramfs.Closure(host, "", "")
+	return gt, more, err
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// nameCells gives each cell a name of its own: version and architecture, and the whole release where two
+// kernels share a version.
+func nameCells(cells []Cell) {
+	short := func(c Cell) string {
+		if c.Kernel == nil {
+			return vm.FileName(c.Point.Spec + "-" + c.Point.Arch)
+		}
+		return vm.FileName(c.Kernel.Version + "-" + c.Kernel.Arch)
+	}
+	count := map[string]int{}
+	for _, c := range cells {
+		count[short(c)]++
+	}
+	seen := map[string]int{}
+	for i := range cells {
+		c := &cells[i]
+		c.Name = short(*c)
+		if count[c.Name] > 1 && c.Kernel != nil {
+			c.Name = vm.FileName(c.Kernel.Release + "-" + c.Kernel.Arch)
+		}
+		if seen[c.Name]++; seen[c.Name] > 1 {
+			c.Name = fmt.Sprintf("%s-%d", c.Name, seen[c.Name])
+		}
+	}
+}
+
+// runCells boots the cells, jobs at a time. Cells under test finish when ctx ends, as far as they came.
+func (r *Runner) runCells(ctx context.Context, res *Result) error {
+	var g errgroup.Group
+	jobs := r.jobs(len(res.Cells))
+	g.SetLimit(jobs)
+	r.progress("running %d cells, %d at a time", len(res.Cells), jobs)
+	for i := range res.Cells {
+		c := &res.Cells[i]
+		if c.Err != nil {
+			continue
+		}
+		g.Go(func() error {
+			if err := context.Cause(ctx); err != nil {
+				c.Err = err
+				return nil
+			}
+			return r.runCell(ctx, res, c)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
+	set := r.files[c.Point.Arch]
+	required, optional := r.modules()
+	cfg := vm.CellConfig{
+		Kernel: c.Kernel, LLVM: r.LLVM, Tests: set.tests, Files: set.files,
+		Modules: required, OptionalModules: optional,
+		MemoryMiB: r.Config.VM.Memory, CPUs: r.Config.VM.CPUs, BootTimeout: time.Duration(r.Config.VM.BootTimeout),
+		OutDir: filepath.Join(r.Out, "cells", c.Name),
+		Events: func(e vm.Event) { r.event(c, e) },
+	}
+	c.Result, c.Err = vm.RunCell(ctx, cfg)
+	if c.Err != nil {
+		r.progress("%s: %v", c.Name, c.Err)
+	}
+	if c.Result == nil {
+		return r.save(res, c, r.notTried(c))
+	}
+	return r.save(res, c, c.Result.Records)
+}
+
+// notTried are the records of a cell whose tests could not be started.
+func (r *Runner) notTried(c *Cell) []collect.Record {
+	cell := collect.Cell{Kernel: c.Point.Spec, Arch: c.Point.Arch, LLVM: r.LLVM, Spec: c.Point.Spec}
+	if c.Kernel != nil {
+		cell.Kernel = c.Kernel.Release
+	}
+	var recs []collect.Record
+	for _, t := range r.Config.Tests {
+		recs = append(recs, collect.Record{Run: collect.Run{
+			ID: collect.NewRunID(), Cell: cell, Test: t.Name, Command: t.Command,
+			Outcome: collect.BootFailed, Reason: c.Err.Error(),
+		}})
+	}
+	return recs
+}
+
+// save writes a cell's records as soon as the cell has ended, so that a later failure loses nothing.
+func (r *Runner) save(res *Result, c *Cell, recs []collect.Record) error {
+	dirs := []string{r.metaDir(c.Point.Arch)}
+	if dir, err := meta.DefaultDir(); err == nil {
+		dirs = append(dirs, dir) // a build that had nothing to do wrote its sidecars there before
+	}
+	_, err := collect.Save(res.Covdata, recs, dirs...)
+	var missing *collect.MissingMetaError
+	if errors.As(err, &missing) {
+		r.progress("%s: %v", c.Name, err)
+		return nil
+	}
+	return err
+}
+
+// modules splits the configured modules; a "?" behind a name makes it optional.
+func (r *Runner) modules() (required, optional []string) {
+	for _, m := range r.Config.Modules {
+		if name, ok := strings.CutSuffix(m, "?"); ok {
+			optional = append(optional, name)
+		} else {
+			required = append(required, m)
+		}
+	}
+	return required, optional
+}
+
+func (r *Runner) event(c *Cell, e vm.Event) {
+	switch e.Kind {
+	case vm.EventBootFail:
+		r.progress("%s: boot %d: %s", c.Name, e.Attempt, e.Text)
+	case vm.EventHello:
+		r.progress("%s: %s is up after %.1f s", c.Name, c.Kernel.Release, e.Boot.Seconds())
+	case vm.EventTestEnd:
+		line := fmt.Sprintf("%s: %s %s in %.1f s", c.Name, e.Test, e.Run.Outcome, e.Run.Duration.Seconds())
+		if e.Run.Reason != "" {
+			line += ": " + e.Run.Reason
+		}
+		r.progress("%s", line)
+	case vm.EventLog:
+		r.progress("%s: %s", c.Name, e.Text)
+	}
+}
+
+func (r *Runner) progress(format string, args ...any) {
+	if r.Progress == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Progress(format, args...)
+}
+
+// jobs is how many cells run at once: one for each CPU of the guests, as emulation needs a core for each,
+// and no more than fit into three quarters of the free memory.
+func (r *Runner) jobs(cells int) int {
+	n := r.Jobs
+	if n == 0 {
+		n = r.Config.VM.Jobs
+	}
+	if n == 0 {
+		n = runtime.NumCPU() / max(1, r.Config.VM.CPUs)
+		// A guest's QEMU needs about half as much again as the guest.
+		perCell := max(512, r.Config.VM.Memory) * 3 / 2
+		if free := freeMiB(); free > 0 {
+			n = min(n, free*3/4/perCell)
+		}
+	}
+	return max(1, min(n, cells))
+}
+
+// freeMiB is MemAvailable of /proc/meminfo (proc_meminfo(5)), 0 if not known.
+func freeMiB() int {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		var kib int
+		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); err == nil {
+			return kib >> 10
+		}
+	}
+	return 0
+}
