@@ -107,8 +107,12 @@ func failure(r *collect.Run) string {
 	return s
 }
 
-// add counts a run: its cases, or itself when it has none or failed outside of them.
+// add counts a run: its cases, or itself when it has none or failed outside of them. A test whose
+// kernel did not boot is none of these: nothing is known about it.
 func (t *Tests) add(r *collect.Run) {
+	if r.Outcome == collect.BootFailed {
+		return
+	}
 	count := func(o collect.Outcome) {
 		switch o {
 		case collect.Passed:

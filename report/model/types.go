@@ -129,7 +129,8 @@ type Cell struct {
 	Duration, Boot time.Duration
 }
 
-// Tests counts test cases where a run names them and runs where it does not.
+// Tests counts test cases where a run names them and runs where it does not. Runs whose kernel did not
+// boot are not counted.
 type Tests struct {
 	Passed, Failed, Skipped int
 }

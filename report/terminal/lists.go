@@ -1,0 +1,209 @@
+package terminal
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/report/model"
+)
+
+// differences lists the places that ran in some cells and not in others.
+func (p *printer) differences() {
+	all := p.r.Differences
+	if len(all) == 0 {
+		return
+	}
+	shown := all
+	if p.o.Differences >= 0 && len(all) > p.o.Differences {
+		shown = all[:p.o.Differences]
+	}
+	title := "Ran on some kernels and not on others"
+	if len(shown) < len(all) {
+		title += fmt.Sprintf(" (%d of %d places)", len(shown), len(all))
+	}
+	p.line("")
+	p.line(" %s", p.paint(bold, title))
+	for i := range shown {
+		p.difference(&shown[i])
+	}
+}
+
+func (p *printer) difference(d *model.Difference) {
+	p.line("")
+	where := clean(d.File) + ":" + model.FormatRanges(d.Ranges)
+	what := ""
+	switch d.Kind {
+	case model.KindFunction:
+		what = clean(d.Function) + ", the whole function"
+	case model.KindBranch:
+		where = fmt.Sprintf("%s:%d:%d", clean(d.File), d.Ranges[0].First, d.Col)
+		what = strings.TrimPrefix(clean(d.Function)+", ", ", ") + "condition " + d.Side
+	default:
+		what = clean(d.Function)
+	}
+	room := p.o.Width - 3 - width(what)
+	p.line(" %s  %s", p.paint(cyan, shorten(where, max(24, room))), what)
+
+	const most = 56
+	cells := make([]string, len(d.Groups))
+	column := 0
+	for i, g := range d.Groups {
+		cells[i] = shorten(p.cells(g.Cells), most)
+		column = max(column, width(cells[i]))
+	}
+	for i, g := range d.Groups {
+		text := clean(g.Cause)
+		for n, s := range wrap(text, p.o.Width-8-column) {
+			if n > 0 {
+				cells[i] = ""
+			}
+			p.line("     %s   %s", pad(cells[i], column, left), p.paint(statusStyle(g.Status), s))
+		}
+	}
+}
+
+func statusStyle(s model.Status) style {
+	switch s {
+	case model.Hit:
+		return green
+	case model.Missed, model.Rejected:
+		return red
+	case model.NotLoaded:
+		return yellow
+	}
+	return dim
+}
+
+// cells names cells by arch: "amd64 5.10 6.1 6.12 · arm64 6.1". Four and more neighbours of the
+// report are joined: "amd64 5.10–7.2". With several compilers or equal versions it uses full names.
+func (p *printer) cells(is []int) string {
+	byArch := map[string][]int{}
+	var arches []string
+	for i := range p.r.Cells {
+		if a := p.r.Cells[i].Arch; !slices.Contains(arches, a) {
+			arches = append(arches, a)
+		}
+	}
+	slices.Sort(arches)
+	for _, i := range is {
+		byArch[p.r.Cells[i].Arch] = append(byArch[p.r.Cells[i].Arch], i)
+	}
+	var parts []string
+	for _, a := range arches {
+		if len(byArch[a]) == 0 {
+			continue
+		}
+		all := p.ofArch(a)
+		words := []string{a}
+		mine := byArch[a]
+		for n := 0; n < len(mine); {
+			start := slices.Index(all, mine[n])
+			run := 1
+			for n+run < len(mine) && start+run < len(all) && all[start+run] == mine[n+run] {
+				run++
+			}
+			if run >= 4 {
+				words = append(words, p.version(mine[n])+"–"+p.version(mine[n+run-1]))
+			} else {
+				for _, i := range mine[n : n+run] {
+					words = append(words, p.version(i))
+				}
+			}
+			n += run
+		}
+		parts = append(parts, strings.Join(words, " "))
+	}
+	return strings.Join(parts, " · ")
+}
+
+// ofArch returns the cells of an arch of which something is known, in order.
+func (p *printer) ofArch(arch string) []int {
+	var is []int
+	for i := range p.r.Cells {
+		if p.r.Cells[i].Arch == arch && p.r.Cells[i].Ran {
+			is = append(is, i)
+		}
+	}
+	return is
+}
+
+// version is the cell's name without the arch.
+func (p *printer) version(i int) string {
+	c := &p.r.Cells[i]
+	return strings.Replace(c.Name, "-"+c.Arch, "", 1)
+}
+
+// failures tells of each cell that did not pass what went wrong.
+func (p *printer) failures() {
+	first := true
+	for i := range p.r.Cells {
+		c := &p.r.Cells[i]
+		if c.Outcome == collect.Passed && c.Failure == "" {
+			continue
+		}
+		if first {
+			p.line("")
+			p.line(" %s", p.paint(bold, "Did not pass"))
+			first = false
+		}
+		p.line("")
+		head := c.Name
+		for n, s := range wrap(clean(c.Failure), p.o.Width-3-width(head)) {
+			if n > 0 {
+				head = strings.Repeat(" ", width(head))
+			}
+			p.line(" %s  %s", p.paint(bold, head), p.paint(red, s))
+		}
+		p.failedCases(c)
+		console := c.Console
+		if n := len(console) - p.o.ConsoleLines; n > 0 {
+			console = console[n:]
+		}
+		for _, s := range console {
+			p.line("     %s %s", p.paint(dim, "│"), shorten(clean(s), p.o.Width-7))
+		}
+	}
+}
+
+// failedCases names the test cases that failed, at most ten.
+func (p *printer) failedCases(c *model.Cell) {
+	const most = 10
+	n := 0
+	for i := range c.Runs {
+		for _, k := range c.Runs[i].Cases {
+			if k.Outcome == collect.Passed || k.Outcome == collect.Skipped {
+				continue
+			}
+			n++
+			if n > most {
+				continue
+			}
+			text := clean(k.Name)
+			if k.Message != "" {
+				m, _, _ := strings.Cut(strings.TrimSpace(k.Message), "\n")
+				text += ": " + clean(m)
+			}
+			p.line("     %s %s", p.paint(red, "✗"), shorten(text, p.o.Width-7))
+		}
+	}
+	if n > most {
+		p.line("     … and %d more", n-most)
+	}
+}
+
+func (p *printer) warnings() {
+	for i, w := range p.r.Warnings {
+		if i == 0 {
+			p.line("")
+		}
+		for n, s := range wrap(clean(w), p.o.Width-8) {
+			head := "note: "
+			if n > 0 {
+				head = "      "
+			}
+			p.line(" %s%s", p.paint(yellow, head), s)
+		}
+	}
+}

@@ -1,0 +1,270 @@
+// Package terminal writes a report for people at a terminal: a table with a row for each cell, the
+// places that ran in some cells and not in others with the reason, and what failed.
+//
+// It does not look at the terminal: width and colour are options.
+package terminal
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/report/model"
+)
+
+// Options vary the output. The zero value is plain text, 120 columns wide.
+type Options struct {
+	// Color adds ANSI colours.
+	Color bool
+	// Width is the number of columns, 0 for 120; less than 80 is taken as 80.
+	Width int
+	// Differences is how many differences are listed, 0 for 8; negative for all.
+	Differences int
+	// ConsoleLines is how many lines of the console of a failed cell are shown, 0 for 10.
+	ConsoleLines int
+	// Elapsed is the time that everything took, shown in the last row; 0 shows none.
+	Elapsed time.Duration
+}
+
+// Write writes the report to w.
+func Write(w io.Writer, r *model.Report, o Options) error {
+	if o.Width == 0 {
+		o.Width = 120
+	}
+	o.Width = max(o.Width, 80)
+	if o.Differences == 0 {
+		o.Differences = 8
+	}
+	if o.ConsoleLines == 0 {
+		o.ConsoleLines = 10
+	}
+	p := &printer{r: r, o: o}
+	p.table()
+	p.differences()
+	p.failures()
+	p.warnings()
+	_, err := w.Write(p.b.Bytes())
+	return err
+}
+
+// printer collects the output.
+type printer struct {
+	b bytes.Buffer
+	r *model.Report
+	o Options
+}
+
+func (p *printer) line(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	p.b.WriteString(strings.TrimRight(s, " ") + "\n")
+}
+
+// style is an ANSI "select graphic rendition" code.
+type style string
+
+const (
+	plain  style = ""
+	bold   style = "1"
+	dim    style = "2"
+	red    style = "31"
+	green  style = "32"
+	yellow style = "33"
+	cyan   style = "36"
+)
+
+func (p *printer) paint(s style, text string) string {
+	if !p.o.Color || s == plain || strings.TrimSpace(text) == "" {
+		return text
+	}
+	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
+}
+
+// table writes a row for each cell and, when there are several, one for all of them together.
+func (p *printer) table() {
+	t := &table{}
+	t.head("kernel", left)
+	t.head("arch", left)
+	llvm := p.severalCompilers()
+	if llvm {
+		t.head("llvm", right)
+	}
+	t.head("tests", left)
+	t.head("lines", right)
+	t.head("", left) // bar
+	t.head("", right)
+	t.head("branches", right)
+	t.head("", right)
+	t.head("functions", right)
+	t.head("", right)
+	t.head("time", right)
+	t.spans("lines", 3)
+	t.spans("branches", 2)
+	t.spans("functions", 2)
+
+	var tests model.Tests
+	ran := 0
+	for i := range p.r.Cells {
+		c := &p.r.Cells[i]
+		if c.Ran {
+			ran++
+		}
+		tests.Passed += c.Tests.Passed
+		tests.Failed += c.Tests.Failed
+		tests.Skipped += c.Tests.Skipped
+		row := []field{{text: release(c), style: bold}, {text: c.Arch}}
+		if llvm {
+			row = append(row, field{text: compiler(c.LLVM)})
+		}
+		row = append(row, outcome(c))
+		row = append(row, figures(c.Summary)...)
+		row = append(row, field{text: duration(c.Boot + c.Duration), style: dim})
+		t.rows = append(t.rows, row)
+	}
+	if n := len(p.r.Cells); n != 1 {
+		t.rule = len(t.rows)
+		label := fmt.Sprintf("all %d cells", n)
+		if ran < n {
+			label = fmt.Sprintf("%d of %d cells", ran, n)
+		}
+		row := []field{{text: label, style: bold}, {}}
+		if llvm {
+			row = append(row, field{})
+		}
+		row = append(row, field{text: testCounts(tests), style: testStyle(tests)})
+		row = append(row, figures(p.r.Merged)...)
+		row = append(row, field{text: duration(p.o.Elapsed), style: dim})
+		t.rows = append(t.rows, row)
+	}
+	t.write(p)
+}
+
+func (p *printer) severalCompilers() bool {
+	seen := map[int]bool{}
+	for i := range p.r.Cells {
+		if n := p.r.Cells[i].LLVM; n != 0 {
+			seen[n] = true
+		}
+	}
+	return len(seen) > 1
+}
+
+func release(c *model.Cell) string {
+	switch {
+	case c.Kernel != "":
+		return clean(c.Kernel)
+	case c.Spec != "":
+		return clean(c.Spec)
+	}
+	return "unknown"
+}
+
+func compiler(llvm int) string {
+	if llvm == 0 {
+		return "-"
+	}
+	return fmt.Sprint(llvm)
+}
+
+// outcome is the tests column: how many passed and, when the cell ended badly, how.
+func outcome(c *model.Cell) field {
+	word := ""
+	switch c.Outcome {
+	case collect.BootFailed:
+		return field{text: "did not boot", style: red}
+	case collect.Panicked:
+		word = "kernel panic"
+	case collect.TimedOut:
+		word = "timed out"
+	case collect.Lost:
+		word = "guest lost"
+	case collect.Skipped:
+		return field{text: "skipped", style: yellow}
+	}
+	if word == "" {
+		return field{text: testCounts(c.Tests), style: testStyle(c.Tests)}
+	}
+	if c.Tests.Passed > 0 {
+		word = fmt.Sprintf("%d passed, %s", c.Tests.Passed, word)
+	}
+	return field{text: word, style: red}
+}
+
+func testCounts(t model.Tests) string {
+	var s []string
+	add := func(n int, word string) {
+		if n > 0 {
+			s = append(s, fmt.Sprintf("%d %s", n, word))
+		}
+	}
+	add(t.Passed, "passed")
+	add(t.Failed, "failed")
+	add(t.Skipped, "skipped")
+	if len(s) == 0 {
+		return "-"
+	}
+	return strings.Join(s, ", ")
+}
+
+func testStyle(t model.Tests) style {
+	switch {
+	case t.Failed > 0:
+		return red
+	case t.Passed > 0:
+		return green
+	}
+	return yellow
+}
+
+// figures are the columns of a summary: percentage and hit/total, the lines with a bar.
+func figures(s model.Summary) []field {
+	var fs []field
+	for i, x := range []model.Ratio{s.Lines, s.Branches, s.Functions} {
+		if x.Total == 0 {
+			fs = append(fs, field{text: "-", style: dim})
+			if i == 0 {
+				fs = append(fs, field{})
+			}
+			fs = append(fs, field{})
+			continue
+		}
+		fs = append(fs, field{text: x.String(), style: bold})
+		if i == 0 {
+			fs = append(fs, field{text: bar(x, 10), style: green})
+		}
+		fs = append(fs, field{text: fmt.Sprintf("%d/%d", x.Hit, x.Total), style: dim})
+	}
+	return fs
+}
+
+// bar draws a ratio in n characters. It is full only when everything is hit, and never empty when
+// anything is.
+func bar(x model.Ratio, n int) string {
+	eighths := 8 * n * x.Hit / x.Total
+	if x.Hit > 0 {
+		eighths = max(eighths, 1)
+	}
+	parts := []rune("▏▎▍▌▋▊▉")
+	s := strings.Repeat("█", eighths/8)
+	used := eighths / 8
+	if rest := eighths % 8; rest > 0 {
+		s += string(parts[rest-1])
+		used++
+	}
+	return s + strings.Repeat("·", n-used)
+}
+
+// duration is short: "0.4s", "21.4s", "3m05s".
+func duration(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return ""
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Truncate(100*time.Millisecond).Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+}
