@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/bpfcov/bpfcov/collect"
+)
+
+func newExec() *cobra.Command {
+	var out, name string
+	cmd := &cobra.Command{
+		Use:   "exec [flags] -- CMD [ARG]...",
+		Short: "Run a command on the running kernel and collect what its BPF programs execute",
+		Long: `Run a command on the running kernel and collect what its BPF programs execute.
+
+The command, and everything that it starts, may load BPF objects that bpfcov-clang compiled with any
+loader. Their counters are added to the covdata folder that --out names. The exit status is the
+command's own (128+n when signal n killed it); 3 when it could not be watched, or when it passed
+and no counters were found.`,
+		Example: "  bpfcov exec --out covdata -- ./probe.test -test.v\n  bpfcov report covdata",
+		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runExec(cmd.Context(), out, name, args)
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "covdata", "covdata `folder`; each call adds a run to it")
+	cmd.Flags().StringVar(&name, "name", "", "`name` of the run in reports (default: base name of the command)")
+	return cmd
+}
+
+func runExec(ctx context.Context, out, name string, args []string) error {
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if c.Err != nil {
+		return &exitError{exitEnvironment, c.Err}
+	}
+	if name == "" {
+		name = filepath.Base(args[0])
+	}
+	rec, err := collect.Exec(ctx, c, collect.ExecOptions{Test: name, Watch: collect.WatchOptions{Log: warn}})
+	if err != nil && (rec == nil || !errors.Is(err, collect.ErrNoCoverage)) {
+		return &exitError{exitEnvironment, err}
+	}
+	noCoverage := err
+	if noCoverage == nil {
+		if _, err := saveRecords(out, []collect.Record{*rec}); err != nil {
+			return &exitError{exitEnvironment, err}
+		}
+	}
+	if code := statusOf(rec.Run); code != 0 {
+		if noCoverage != nil {
+			warn("%v", noCoverage)
+		}
+		return &exitError{code: code}
+	}
+	if noCoverage != nil {
+		return &exitError{exitEnvironment, noCoverage}
+	}
+	return nil
+}
+
+// statusOf is the status that a shell would give: 128+n for signal n.
+func statusOf(run collect.Run) int {
+	if run.Signal != "" {
+		return 128 + int(unix.SignalNum(run.Signal))
+	}
+	if run.ExitCode == 0 && run.Outcome != collect.Passed {
+		return exitFailed
+	}
+	return run.ExitCode
+}
+
+// warn says something that does not stop the command.
+func warn(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "bpfcov: "+format+"\n", args...)
+}

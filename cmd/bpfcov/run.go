@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/instrument"
+	"github.com/bpfcov/bpfcov/internal/config"
+	"github.com/bpfcov/bpfcov/report"
+	"github.com/bpfcov/bpfcov/vm/matrix"
+)
+
+type runFlags struct {
+	config, out   string
+	kernels, arch []string
+	jobs          int
+	refresh       bool
+}
+
+func newRun() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [flags] [-- CMD [ARG]...]",
+		Short: "Run the tests on every kernel of the matrix and report what ran where",
+		Long: `Run the tests on every kernel of the matrix and report what ran where.
+
+The configuration (docs/config.md) names the build, the tests and the matrix. --kernel and --arch replace
+the configuration's matrix, a command behind -- its tests. Exit status: 0 when every test passed in every
+cell, 1 when one did not, 3 when a guest could not be booted.`,
+		Example: "  bpfcov run\n" +
+			"  bpfcov run --kernel apt:bookworm --kernel 'apt:sid/7.*' --arch amd64,arm64\n" +
+			"  bpfcov run --kernel apt:trixie -- ./probe.test -test.run TestOpen",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if dash := cmd.ArgsLenAtDash(); len(args) > 0 && dash != 0 {
+				return usagef("unexpected argument %q: a command goes behind -- (see %s --help)", args[0], cmd.CommandPath())
+			}
+			return runRun(cmd.Context(), cmd.OutOrStdout(), f, args)
+		},
+	}
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default "+config.FileName+" if there is one)")
+	cmd.Flags().StringArrayVar(&f.kernels, "kernel", nil, "kernel `SPEC`, for example apt:bookworm or file:PATH; repeatable")
+	cmd.Flags().StringSliceVar(&f.arch, "arch", nil, "`GOARCH` of the guests; repeatable or separated by commas")
+	cmd.Flags().StringVar(&f.out, "out", "", "`folder` for everything that is written (default bpfcov-out)")
+	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "cells at once (default: what cores and memory bear)")
+	cmd.Flags().BoolVar(&f.refresh, "refresh", false, "look for newer kernels in the archives")
+	return cmd
+}
+
+// loadConfig reads the configuration and lays the flags over it.
+func loadConfig(f runFlags, command []string) (*config.Config, error) {
+	path := f.config
+	if path == "" {
+		path = config.FileName
+	}
+	c, err := config.Load(path)
+	if errors.Is(err, os.ErrNotExist) && f.config == "" {
+		if len(command) == 0 {
+			return nil, usagef("no %s here, no -c FILE and no command behind --: nothing to run", config.FileName)
+		}
+		c = &config.Config{}
+		c.Dir, err = os.Getwd()
+	}
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	if len(f.kernels) > 0 {
+		c.Matrix.Kernels, c.Matrix.Exclude, c.Matrix.Include = f.kernels, nil, nil
+	}
+	if len(f.arch) > 0 {
+		c.Matrix.Arch = f.arch
+		// What the configuration leaves out or adds is about other architectures as well.
+		c.Matrix.Exclude = slices.DeleteFunc(c.Matrix.Exclude, func(x config.Cell) bool { return x.Arch != "" && !slices.Contains(f.arch, x.Arch) })
+		c.Matrix.Include = slices.DeleteFunc(c.Matrix.Include, func(x config.Cell) bool { return !slices.Contains(f.arch, x.Arch) })
+	}
+	if len(command) > 0 {
+		c.Tests = []config.Test{{Name: filepath.Base(command[0]), Command: command}}
+	}
+	return c, nil
+}
+
+// outFolder is relative to the current folder when a flag names it, else to the configuration file.
+func outFolder(f runFlags, c *config.Config) string {
+	switch {
+	case f.out != "":
+		return f.out
+	case c.Out == "":
+		return filepath.Join(c.Dir, "bpfcov-out")
+	case filepath.IsAbs(c.Out):
+		return c.Out
+	}
+	return filepath.Join(c.Dir, c.Out)
+}
+
+func runRun(ctx context.Context, stdout io.Writer, f runFlags, command []string) error {
+	c, err := loadConfig(f, command)
+	if err != nil {
+		return err
+	}
+	points, err := matrix.Expand(c.Matrix)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	r := &matrix.Runner{
+		Config: c, Points: points, Out: outFolder(f, c), Store: newStore(f.refresh), Jobs: f.jobs, Progress: warn,
+	}
+	if err := withCompiler(ctx, r); err != nil {
+		return err
+	}
+	res, err := r.Run(ctx)
+	if res == nil {
+		return err
+	}
+	// What there is is worth a report even when the run was cut short.
+	return errors.Join(err, reportRun(stdout, r, res))
+}
+
+// withCompiler gives builds a compiler of this very version: bpfcov-clang beside this executable, or this
+// executable under that name.
+func withCompiler(ctx context.Context, r *matrix.Runner) error {
+	if r.Config.Build == "" {
+		return nil
+	}
+	clang, err := instrument.FindClang(ctx)
+	if err != nil {
+		return &exitError{exitEnvironment, err}
+	}
+	if _, err := instrument.EnsurePlugin(ctx, clang); err != nil {
+		return &exitError{exitEnvironment, err}
+	}
+	r.LLVM = clang.Major
+	r.Strip = stripBeside(clang.Path)
+	r.Clang, err = singleWordClang()
+	return err
+}
+
+// reportRun writes the files that the configuration asks for and prints the table.
+func reportRun(stdout io.Writer, r *matrix.Runner, res *matrix.Result) error {
+	data, err := collect.ReadDir(res.Covdata)
+	if err != nil {
+		return err
+	}
+	on := func(b *bool) bool { return b == nil || *b }
+	files, rep, err := report.WriteRun(r.Out, data, report.RunOptions{LCOV: on(r.Config.Report.LCOV), JSON: on(r.Config.Report.JSON)})
+	if err != nil {
+		return err
+	}
+	if err := printReport(stdout, rep); err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, "\nwritten:")
+	for _, f := range append([]string{res.Covdata}, files...) {
+		fmt.Fprintln(stdout, "  "+relative(f))
+	}
+	return verdict(res)
+}
+
+// verdict turns the outcomes into an exit status: a failed test weighs more than a guest that did not boot.
+func verdict(res *matrix.Result) error {
+	code := 0
+	for _, c := range res.Cells {
+		if c.Err != nil || c.Result == nil {
+			code = max(code, exitEnvironment)
+			continue
+		}
+		for _, rec := range c.Result.Records {
+			switch rec.Run.Outcome {
+			case collect.Passed, collect.Skipped:
+			case collect.BootFailed:
+				code = max(code, exitEnvironment)
+			default:
+				return &exitError{code: exitFailed}
+			}
+		}
+	}
+	if code != 0 {
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// relative shortens a path for people where that makes it shorter.
+func relative(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	rel, err := filepath.Rel(wd, path)
+	if err != nil || len(rel) >= len(path) {
+		return path
+	}
+	return rel
+}
