@@ -31,6 +31,8 @@ static __always_inline void send(void *ctx, struct event *e)
 	__u64 size = __builtin_offsetof(struct event, path) + e->path_len;
 	long err;
 
+	/* Or else clang compares path_len instead, and verifiers before 6.8 learn nothing about size. */
+	barrier_var(size);
 	if (size > sizeof(*e))
 		size = sizeof(*e);
 	/*
