@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
@@ -134,19 +135,14 @@ func (r *Runner) guestFiles(arch string) ([]initramfs.File, error) {
 			files = append(files, more...)
 		}
 	}
-	sort.SliceStable(files, func(i, j int) bool { return files[i].Path < files[j].Path })
-	return dedupe(files), nil
+	return files, nil
 }
 
-// dedupe drops later files of the same path; files is sorted by path.
+// dedupe sorts files by path; of several with one path the first stays. A test's program is listed by the build
+// folder and again by its closure.
 func dedupe(files []initramfs.File) []initramfs.File {
-	out := files[:0]
-	for _, f := range files {
-		if len(out) == 0 || out[len(out)-1].Path != f.Path {
-			out = append(out, f)
-		}
-	}
-	return out
+	sort.SliceStable(files, func(i, j int) bool { return files[i].Path < files[j].Path })
+	return slices.CompactFunc(files, func(a, b initramfs.File) bool { return a.Path == b.Path })
 }
 
 // treeFiles lists the regular files and symbolic links below dir, to stand below guest.

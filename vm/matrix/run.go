@@ -162,6 +162,7 @@ func (r *Runner) prepareArch(ctx context.Context, arch string) error {
 		set.tests = append(set.tests, gt)
 		set.files = append(set.files, more...)
 	}
+	set.files = dedupe(set.files)
 	r.files[arch] = set
 	return nil
 }
