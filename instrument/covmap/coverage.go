@@ -117,9 +117,10 @@ func b2i(b bool) int {
 
 // Options vary the evaluation. The zero value is what reports want.
 type Options struct {
-	// LLVM is the major version of the llvm-cov whose rules for branches are followed; 0 means
-	// the rules of 19 and older. Since 20 one side of a branch may be folded alone, and branches
-	// of a line are in the order of their columns also when they come from macros.
+	// LLVM is the major version of the llvm-cov whose rules are followed; 0 means those of 18
+	// and 19. Up to 17 a line that starts with skipped text has no count. Since 20 one side of
+	// a branch may be folded alone, branches of a line are in the order of their columns also
+	// when they come from macros, and one that an included file brings shows there as well.
 	LLVM int
 	// Unify adds up branches of one place, as llvm-cov 20 and later do by default, which makes
 	// one branch of all the conditions in a macro. It has no effect on older rules.

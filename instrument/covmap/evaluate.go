@@ -5,7 +5,7 @@ import (
 	"sort"
 )
 
-// Evaluate computes the coverage of m in the values of a, by the rules of LLVM 19 and older.
+// Evaluate computes the coverage of m in the values of a, by the rules of LLVM 18 and 19.
 func (m *Mapping) Evaluate(a Algebra) (*Coverage, error) {
 	return m.EvaluateWith(a, Options{})
 }

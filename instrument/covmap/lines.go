@@ -20,7 +20,7 @@ func (e *evaluation) lines(segments []Segment, emit func(line int, count uint64)
 		for i < len(segments) && segments[i].Line == line {
 			i++
 		}
-		if count, mapped := lineCount(segments[first:i], wrapped); mapped {
+		if count, mapped := lineCount(segments[first:i], wrapped, e.skippedWins()); mapped {
 			if err := e.spend(1); err != nil {
 				return err
 			}
@@ -31,15 +31,19 @@ func (e *evaluation) lines(segments []Segment, emit func(line int, count uint64)
 	return nil
 }
 
+// skippedWins reports whether a line that starts with skipped text has no count even when code starts
+// on it, the rule up to LLVM 17 (llvm-project pull request 78033 changed it).
+func (e *evaluation) skippedWins() bool { return e.options.LLVM > 0 && e.options.LLVM < 18 }
+
 // lineCount returns the value of a line with those segments. wrapped is the last one before it or nil.
-func lineCount(segments []Segment, wrapped *Segment) (count uint64, mapped bool) {
+func lineCount(segments []Segment, wrapped *Segment, skippedWins bool) (count uint64, mapped bool) {
 	skippedFirst := segments[0].Entry && !segments[0].HasCount
 	starts := false // a region with code starts here; gaps are never entries
 	for i := range segments {
 		starts = starts || segments[i].Entry && segments[i].HasCount
 	}
 	inside := wrapped != nil && wrapped.HasCount
-	if !starts && (skippedFirst || !inside) {
+	if skippedFirst && (skippedWins || !starts) || !inside && !starts {
 		return 0, false
 	}
 	if wrapped != nil {
