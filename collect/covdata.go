@@ -165,7 +165,8 @@ func compress(b []byte) ([]byte, error) {
 }
 
 func decompress(b []byte, size int) ([]byte, error) {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(size)+1),
+	// The smallest window of a frame is larger than a small payload; the caller compares the size itself.
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(max(uint64(size)+1, 1<<20)),
 		zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(64<<20))
 	if err != nil {
 		return nil, err

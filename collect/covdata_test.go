@@ -244,3 +244,21 @@ func FuzzParsePayload(f *testing.F) {
 		}
 	})
 }
+
+// Small payloads that are just worth compressing have frames with a window larger than themselves.
+func TestRecordSizes(t *testing.T) {
+	for n := 0; n < 3000; n += 61 {
+		want := &Record{Run: Run{ID: "0123456789abcdef", Test: "t", Outcome: Failed, Reason: strings.Repeat("ab", n/2)}}
+		var b bytes.Buffer
+		if err := EncodeRecord(&b, want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeRecord(&b)
+		if err != nil {
+			t.Fatalf("reason of %d bytes: %v", n, err)
+		}
+		if got.Run.Reason != want.Run.Reason {
+			t.Errorf("reason of %d bytes: got %d bytes", n, len(got.Run.Reason))
+		}
+	}
+}
