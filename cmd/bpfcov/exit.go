@@ -54,12 +54,14 @@ func exitCode(err error) int {
 	var exit *exitError
 	var build *matrix.BuildError
 	var noMatch *kernels.NoMatchError
+	var badSpec *kernels.SpecError
+	var badTest *matrix.TestError
 	switch {
 	case errors.As(err, &exit):
 		return exit.code
 	case errors.As(err, &build):
 		return exitFailed
-	case errors.As(err, &noMatch), errors.Is(err, collect.ErrFormat), errors.Is(err, collect.ErrTruncated),
+	case errors.As(err, &noMatch), errors.As(err, &badSpec), errors.As(err, &badTest), errors.Is(err, collect.ErrFormat), errors.Is(err, collect.ErrTruncated),
 		errors.Is(err, collect.ErrBuildMismatch), errors.Is(err, fs.ErrNotExist):
 		return exitUsage
 	}

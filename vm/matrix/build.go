@@ -26,10 +26,20 @@ type BuildError struct {
 }
 
 func (e *BuildError) Error() string {
-	return fmt.Sprintf("build for %s: %v (log: %s)\n%s", e.Arch, e.Err, e.Log, e.Tail)
+	return strings.TrimRight(fmt.Sprintf("build for %s: %v (log: %s)\n%s", e.Arch, e.Err, e.Log, e.Tail), "\n")
 }
 
 func (e *BuildError) Unwrap() error { return e.Err }
+
+// TestError is a test that cannot run as it is configured.
+type TestError struct {
+	Test, Arch string
+	Err        error
+}
+
+func (e *TestError) Error() string { return fmt.Sprintf("test %s for %s: %v", e.Test, e.Arch, e.Err) }
+
+func (e *TestError) Unwrap() error { return e.Err }
 
 // targetArch returns what libbpf's bpf_tracing.h wants behind __TARGET_ARCH_.
 func targetArch(goarch string) string {
@@ -130,7 +140,7 @@ func (r *Runner) guestFiles(arch string) ([]initramfs.File, error) {
 		for _, glob := range t.Files {
 			more, err := globFiles(r.Config.Dir, glob)
 			if err != nil {
-				return nil, fmt.Errorf("test %s: %w", t.Name, err)
+				return nil, &TestError{t.Name, arch, err}
 			}
 			files = append(files, more...)
 		}

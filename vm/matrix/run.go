@@ -157,7 +157,7 @@ func (r *Runner) prepareArch(ctx context.Context, arch string) error {
 	for _, t := range r.Config.Tests {
 		gt, more, err := r.guestTest(t, arch, files)
 		if err != nil {
-			return fmt.Errorf("test %s for %s: %w", t.Name, arch, err)
+			return &TestError{t.Name, arch, err}
 		}
 		set.tests = append(set.tests, gt)
 		set.files = append(set.files, more...)
