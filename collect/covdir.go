@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -187,7 +188,7 @@ func Walk(fn func(path string, r *Record) error, dirs ...string) error {
 		paths = append(paths, p...)
 	}
 	if len(paths) == 0 {
-		return fmt.Errorf("%s: no covdata there (no file %s*)", strings.Join(dirs, ", "), countersPrefix)
+		return fmt.Errorf("%s: no covdata there (no file %s*): %w", strings.Join(dirs, ", "), countersPrefix, fs.ErrNotExist)
 	}
 	stale, err := staleFiles(paths)
 	if err != nil {

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/bpfcov/bpfcov/collect"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden parts of testdata")
+
+func TestMain(m *testing.M) {
+	collect.MaybeShim()
+	testscript.Main(m, map[string]func(){"bpfcov": main})
+}
+
+// TestScripts runs the command as its users do. Each file of testdata is one behaviour.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata",
+		UpdateScripts: *update,
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"status": status},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			_, err := exec.LookPath(cond)
+			return err == nil, nil
+		},
+		Setup: func(e *testscript.Env) error {
+			// The plugin and the kernels are the machine's; everything else is the script's own.
+			cache, err := os.UserCacheDir()
+			e.Setenv("XDG_CACHE_HOME", cache)
+			e.Setenv("NO_COLOR", "1")
+			return err
+		},
+	})
+}
+
+// status N CMD ARG...: CMD must exit with status N. Its output is for stdout and stderr, as with exec.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N CMD [ARG]...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("%v: got exit status %d, want %d", args[1:], got, want)
+	}
+}
