@@ -241,8 +241,9 @@ func sharedLines(f *covmap.Function, i int) (around, inner map[int]bool) {
 		case q.Start() == g.Start() && q.End() == g.End():
 		case q.Count == g.Count && inside(q, g): // a condition within it
 		case inside(q, g):
-			// A branch or a macro's use within straight-line code is that code's own.
-			if q.Kind == covmap.CodeRegion || q.Kind == covmap.GapRegion {
+			// A branch or a macro's use within straight-line code is that code's own, and
+			// gaps hold none.
+			if q.Kind == covmap.CodeRegion {
 				for n := q.LineStart; n <= q.LineEnd; n++ {
 					inner[n] = true
 				}

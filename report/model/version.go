@@ -3,7 +3,6 @@ package model
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,13 +82,15 @@ func nameCells(cells []Cell) {
 	}
 }
 
-// maxFlag and flagChars are what Codecov's older parts accept as a flag.
+// maxFlag is the length, in bytes, that Codecov's older parts accept as a flag.
 const maxFlag = 45
 
-var flagChars = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
-
+// flagName keeps letters, digits, '_' and '.' and makes one '-' of everything between them.
 func flagName(s string) string {
-	s = strings.Trim(flagChars.ReplaceAllString(s, "-"), "-.")
+	words := strings.FieldsFunc(s, func(r rune) bool {
+		return r != '_' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
+	s = strings.Join(words, "-")
 	return s[:min(len(s), maxFlag)]
 }
 
