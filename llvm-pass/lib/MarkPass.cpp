@@ -91,7 +91,7 @@ void eraseAll(ArrayRef<IntrinsicInst *> Calls) {
 } // namespace
 
 PreservedAnalyses MarkPass::run(Module &M, ModuleAnalysisManager &) {
-  if (!Triple(M.getTargetTriple()).isBPF())
+  if (!compat::isBPF(M))
     return PreservedAnalyses::all();
 
   SmallVector<IntrinsicInst *, 64> Calls;

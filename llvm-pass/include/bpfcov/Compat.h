@@ -44,6 +44,13 @@ inline bool startsWith(llvm::StringRef S, llvm::StringRef Prefix) {
 #endif
 }
 
+/// Whether M is compiled for bpf, bpfel or bpfeb. The module's triple is a string up to LLVM 20, and
+/// Triple::isBPF is younger than 14.
+inline bool isBPF(const llvm::Module &M) {
+  llvm::Triple T(M.getTargetTriple());
+  return T.getArch() == llvm::Triple::bpfel || T.getArch() == llvm::Triple::bpfeb;
+}
+
 /// The type of a generic data pointer: ptr, or i8* while pointers had element types.
 inline llvm::PointerType *pointerType(llvm::LLVMContext &Ctx) {
 #if LLVM_VERSION_MAJOR >= 17

@@ -1,0 +1,1 @@
+static inline __attribute__((always_inline)) int from_header(int a) { return a > 3 ? a + 1 : a; }

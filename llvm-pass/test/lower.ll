@@ -1,0 +1,77 @@
+; Markers become updates of one array in .data.bpfcov, and no trace of markers is left.
+;
+; REQUIRES: llvm-15-or-newer
+; RUN: %opt -passes=bpfcov-lower,verify -S %s | FileCheck %s
+
+target datalayout = "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128"
+target triple = "bpf"
+
+; The mapping, as sections without flags.
+; CHECK: module asm {{.*}}.pushsection __llvm_covmap,\22\22,@progbits
+; CHECK: module asm {{.*}}.ascii \22cm\22
+; CHECK: module asm {{.*}}.pushsection __llvm_covfun
+; CHECK: module asm {{.*}}.ascii \22cf\22
+; CHECK: module asm {{.*}}.pushsection __llvm_prf_names
+; CHECK: module asm {{.*}}.ascii \22nn\22
+; CHECK: module asm {{.*}}.pushsection __bpfcov_fun
+; CHECK: module asm {{.*}}.ascii \22BPFCOVF
+
+; 40 bytes of header: magic, version 1, width 8, 4 counters, object id, size 72, 0.
+; CHECK: @__bpfcov_counters = internal global <{ [40 x i8], [4 x i64] }> <{ [40 x i8] c"BPFCOV\1A\01\01\00\08\00\04\00\00\00{{.*}}H\00\00\00\00\00\00\00", [4 x i64] zeroinitializer }>, section ".data.bpfcov", align 8
+; CHECK: @llvm.compiler.used = appending global [1 x ptr] [ptr @__bpfcov_counters]
+; CHECK-NOT: __bpfcov_marker
+@__bpfcov_marker = private constant i8 0
+
+; CHECK-LABEL: define void @f
+define void @f(i1 %c, i64 %n) {
+; The update keeps its result unused and is followed by its own barrier.
+; CHECK-NEXT: %{{.*}} = atomicrmw add ptr getelementptr{{.*}}@__bpfcov_counters{{.*}}, i64 1 monotonic, align 8
+; CHECK-NEXT: call void asm sideeffect "", "i"(i32 0)
+  call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
+; A conditional step becomes a branch, so that the verifier can remove it.
+; CHECK: br i1 %c, label %[[THEN:.*]], label %[[CONT:.*]]
+; CHECK: [[THEN]]:
+; CHECK-NEXT: %{{.*}} = atomicrmw add {{.*}} i64 1 monotonic
+; CHECK-NEXT: call void asm sideeffect "", "i"(i32 1)
+; CHECK-NEXT: br label %[[CONT]]
+; CHECK: [[CONT]]:
+  %s = zext i1 %c to i32
+  call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 1 to ptr), ptr @__bpfcov_marker, ptr null, i32 %s, ptr null) nomerge
+; CHECK: %[[W:.*]] = ptrtoint ptr %w to i64
+; CHECK-NEXT: %{{.*}} = atomicrmw add {{.*}} i64 %[[W]] monotonic
+; CHECK-NEXT: call void asm sideeffect "", "i"(i32 2)
+  %w = inttoptr i64 %n to ptr
+  call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 2 to ptr), ptr @__bpfcov_marker, ptr null, i32 0, ptr %w) nomerge
+; CHECK-NEXT: %{{.*}} = atomicrmw add {{.*}} i64 4294967295 monotonic
+  call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 3 to ptr), ptr @__bpfcov_marker, ptr null, i32 -1, ptr null) nomerge
+; CHECK-NEXT: call void asm sideeffect "", "i"(i32 3)
+; A step that is known to be 0 is no update.
+; CHECK-NEXT: ret void
+  call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 3 to ptr), ptr @__bpfcov_marker, ptr null, i32 0, ptr null) nomerge
+  ret void
+}
+
+; The optimiser turned "zext i1" round.
+; CHECK-LABEL: define void @negated
+; CHECK: xor i1 %c, true
+; CHECK: br i1
+define void @negated(i1 %c) {
+  %s = select i1 %c, i32 0, i32 1
+  call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 %s, ptr null) nomerge
+  ret void
+}
+
+; Annotations of the user's own are not ours.
+; CHECK-LABEL: define void @foreign
+; CHECK-NEXT: call void @llvm.var.annotation
+define void @foreign() {
+  call void @llvm.var.annotation.p0.p0(ptr null, ptr null, ptr null, i32 0, ptr null)
+  ret void
+}
+
+; CHECK-NOT: bpfcov.coverage
+!bpfcov.coverage = !{!0, !1}
+!0 = !{!"cm", !"cf", !"nn"}
+!1 = !{i64 1, i64 2, i64 0, i64 4, i64 0}
+
+declare void @llvm.var.annotation.p0.p0(ptr, ptr, ptr, i32, ptr)
