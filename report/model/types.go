@@ -165,10 +165,13 @@ func (r Ratio) Percent() float64 {
 	return math.Max(0.1, math.Floor(1000*float64(r.Hit)/float64(r.Total))/10)
 }
 
-// String returns "84.6%", or "-" when there is nothing to count.
+// String returns "84.6%", "100%" when everything is hit, or "-" when there is nothing to count.
 func (r Ratio) String() string {
-	if r.Total <= 0 {
+	switch {
+	case r.Total <= 0:
 		return "-"
+	case r.Hit >= r.Total:
+		return "100%"
 	}
 	return strconv.FormatFloat(r.Percent(), 'f', 1, 64) + "%"
 }

@@ -23,7 +23,7 @@ func TestRatio(t *testing.T) {
 		{model.Ratio{Hit: 1, Total: 100000}, "0.1%", 0.1},
 		{model.Ratio{Hit: 99999, Total: 100000}, "99.9%", 99.9},
 		{model.Ratio{Hit: math.MaxInt32 - 1, Total: math.MaxInt32}, "99.9%", 99.9},
-		{model.Ratio{Hit: 3, Total: 3}, "100.0%", 100},
+		{model.Ratio{Hit: 3, Total: 3}, "100%", 100},
 	} {
 		if got := test.ratio.String(); got != test.text {
 			t.Errorf("%+v: got %q, want %q", test.ratio, got, test.text)

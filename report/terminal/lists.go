@@ -55,7 +55,7 @@ func (p *printer) difference(d *model.Difference) {
 	}
 	for i, g := range d.Groups {
 		text := clean(g.Cause)
-		for n, s := range wrap(text, p.o.Width-8-column) {
+		for n, s := range wrapAtMost(3, text, p.o.Width-8-column) {
 			if n > 0 {
 				cells[i] = ""
 			}
@@ -150,7 +150,7 @@ func (p *printer) failures() {
 		}
 		p.line("")
 		head := c.Name
-		for n, s := range wrap(clean(c.Failure), p.o.Width-3-width(head)) {
+		for n, s := range wrapAtMost(3, clean(c.Failure), p.o.Width-3-width(head)) {
 			if n > 0 {
 				head = strings.Repeat(" ", width(head))
 			}

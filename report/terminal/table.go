@@ -21,11 +21,13 @@ type field struct {
 
 // table lays out columns of text. A heading may span the columns after it that have none.
 type table struct {
-	heads []string
-	align []alignment
-	span  map[string]int
-	rows  [][]field
-	rule  int // row that a rule is drawn above, 0 for none
+	heads  []string
+	align  []alignment
+	span   map[string]int
+	hidden map[int]bool
+	rows   [][]field
+	rule   int   // row that a rule is drawn above, 0 for none
+	widths []int // see layout
 }
 
 func (t *table) head(name string, a alignment) {
@@ -40,62 +42,93 @@ func (t *table) spans(name string, n int) {
 	t.span[name] = n
 }
 
-// gap is the distance before a column: two, but one within the span of a heading.
+// hide leaves out a column.
+func (t *table) hide(col int) {
+	if t.hidden == nil {
+		t.hidden = map[int]bool{}
+	}
+	t.hidden[col] = true
+}
+
+// gap is the distance before a column: three, but one within the span of a heading.
 func (t *table) gap(col int) int {
 	switch {
-	case col == 0:
-		return 1
-	case t.heads[col] == "":
+	case t.hidden[col]:
+		return 0
+	case col == 0 || t.heads[col] == "":
 		return 1
 	}
 	return 3
 }
 
-func (t *table) write(p *printer) {
-	widths := make([]int, len(t.heads))
-	for i, h := range t.heads {
-		if t.span[h] == 0 {
-			widths[i] = width(h)
+// spanWidth is the width of column i with those that its heading spans.
+func (t *table) spanWidth(i int) int {
+	w := t.widths[i]
+	for k := i + 1; k < i+max(1, t.span[t.heads[i]]); k++ {
+		w += t.gap(k) + t.widths[k]
+	}
+	return w
+}
+
+// layout computes the widths of columns.
+func (t *table) layout() {
+	t.widths = make([]int, len(t.heads))
+	for i := range t.heads {
+		if t.hidden[i] {
+			continue
 		}
 		for _, r := range t.rows {
-			widths[i] = max(widths[i], width(r[i].text))
+			t.widths[i] = max(t.widths[i], width(r[i].text))
 		}
 	}
+	for i, h := range t.heads {
+		if over := width(h) - t.spanWidth(i); h != "" && over > 0 {
+			t.widths[i] += over
+		}
+	}
+}
+
+// total is the width of the table.
+func (t *table) total() int {
 	total := 0
-	for i := range widths {
-		total += t.gap(i) + widths[i]
+	for i := range t.widths {
+		total += t.gap(i) + t.widths[i]
 	}
-	// The first column gives way, then the third (tests): everything else is figures.
-	for _, i := range []int{0, 2, 3} {
-		if over := total - p.o.Width; over > 0 && t.align[i] == left {
-			cut := min(over, max(0, widths[i]-16))
-			widths[i] -= cut
-			total -= cut
+	return total
+}
+
+// fit makes columns of text narrower, but not less than least, and reports whether the table then fits.
+// Everything else is figures, which are never cut.
+func (t *table) fit(limit, least int) bool {
+	for i := range t.heads {
+		if over := t.total() - limit; over > 0 && t.align[i] == left && t.heads[i] != "" {
+			t.widths[i] -= min(over, max(0, t.widths[i]-least))
 		}
 	}
+	return t.total() <= limit
+}
+
+func (t *table) write(p *printer) {
 	var head strings.Builder
-	for i := 0; i < len(t.heads); {
-		n := max(1, t.span[t.heads[i]])
-		w := widths[i]
-		for k := i + 1; k < i+n; k++ {
-			w += t.gap(k) + widths[k]
-		}
+	for i := 0; i < len(t.heads); i += max(1, t.span[t.heads[i]]) {
 		a := t.align[i]
-		if n > 1 {
+		if t.span[t.heads[i]] > 1 {
 			a = left
 		}
-		head.WriteString(strings.Repeat(" ", t.gap(i)) + pad(t.heads[i], w, a))
-		i += n
+		head.WriteString(strings.Repeat(" ", t.gap(i)) + pad(t.heads[i], t.spanWidth(i), a))
 	}
 	p.line("%s", p.paint(dim, strings.TrimRight(head.String(), " ")))
 	for n, r := range t.rows {
 		if n > 0 && n == t.rule {
-			p.line(" %s", p.paint(dim, strings.Repeat("─", min(total, p.o.Width)-1)))
+			p.line(" %s", p.paint(dim, strings.Repeat("─", t.total()-1)))
 		}
 		var b strings.Builder
 		for i, f := range r {
+			if t.hidden[i] {
+				continue
+			}
 			b.WriteString(strings.Repeat(" ", t.gap(i)))
-			b.WriteString(p.paint(f.style, pad(shorten(f.text, widths[i]), widths[i], t.align[i])))
+			b.WriteString(p.paint(f.style, pad(shorten(f.text, t.widths[i]), t.widths[i], t.align[i])))
 		}
 		p.line("%s", b.String())
 	}
@@ -162,6 +195,16 @@ func wrap(text string, w int) []string {
 		}
 	}
 	return append(lines, line)
+}
+
+// wrapAtMost is wrap for text that may be long without being worth more than n lines.
+func wrapAtMost(n int, text string, w int) []string {
+	lines := wrap(text, w)
+	if len(lines) > n {
+		lines = lines[:n]
+		lines[n-1] = shorten(lines[n-1]+" …", w)
+	}
+	return lines
 }
 
 // clean replaces what a terminal would act on: text from guests may hold anything.

@@ -19,7 +19,8 @@ import (
 type Options struct {
 	// Color adds ANSI colours.
 	Color bool
-	// Width is the number of columns, 0 for 120; less than 80 is taken as 80.
+	// Width is the number of columns, 0 for 120; less than 80 is taken as 80. A narrow table has
+	// no bars and then no numbers of branches and functions.
 	Width int
 	// Differences is how many differences are listed, 0 for 8; negative for all.
 	Differences int
@@ -84,6 +85,10 @@ func (p *printer) paint(s style, text string) string {
 
 // table writes a row for each cell and, when there are several, one for all of them together.
 func (p *printer) table() {
+	if len(p.r.Cells) == 0 {
+		p.line(" no runs")
+		return
+	}
 	t := &table{}
 	t.head("kernel", left)
 	t.head("arch", left)
@@ -103,6 +108,7 @@ func (p *printer) table() {
 	t.spans("lines", 3)
 	t.spans("branches", 2)
 	t.spans("functions", 2)
+	bars, numbers := len(t.heads)-7, []int{len(t.heads) - 4, len(t.heads) - 2}
 
 	var tests model.Tests
 	ran := 0
@@ -123,7 +129,7 @@ func (p *printer) table() {
 		row = append(row, field{text: duration(c.Boot + c.Duration), style: dim})
 		t.rows = append(t.rows, row)
 	}
-	if n := len(p.r.Cells); n != 1 {
+	if n := len(p.r.Cells); n > 1 {
 		t.rule = len(t.rows)
 		label := fmt.Sprintf("all %d cells", n)
 		if ran < n {
@@ -137,6 +143,24 @@ func (p *printer) table() {
 		row = append(row, figures(p.r.Merged)...)
 		row = append(row, field{text: duration(p.o.Elapsed), style: dim})
 		t.rows = append(t.rows, row)
+	}
+	// What is too wide loses first the tails of long names, then bars, then numbers, then all of a
+	// release but its version.
+	for _, drop := range [][]int{nil, {bars}, numbers} {
+		for _, i := range drop {
+			t.hide(i)
+		}
+		t.layout()
+		if t.fit(p.o.Width, 26) {
+			break
+		}
+	}
+	if !t.fit(p.o.Width, 26) {
+		for i := range p.r.Cells {
+			t.rows[i][0].text = p.version(i)
+		}
+		t.layout()
+		_ = t.fit(p.o.Width, 16) || t.fit(p.o.Width, 8)
 	}
 	t.write(p)
 }
