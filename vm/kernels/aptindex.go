@@ -14,13 +14,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 	"github.com/ulikunitz/xz"
 )
 
-const maxPackages = 1 << 16 // kernel packages of one suite and architecture
+const (
+	maxPackages = 1 << 16 // kernel packages of one suite and architecture
+	indexFresh  = 10 * time.Minute
+	maxGone     = 16 // kernels to try when the archive does not hold what it lists
+)
 
 // A debPackage is what an index says about one binary package.
 type debPackage struct {
@@ -35,15 +40,20 @@ type debPackage struct {
 // later it is empty and depends on the three others.
 var kernelPackageRE = regexp.MustCompile(`^linux-(image|binary|base|modules)-(unsigned-)?([0-9][0-9A-Za-z.+~-]*)$`)
 
+// metaPackageRE matches the packages that stand for a suite's own kernel: linux-image-amd64, linux-image-cloud-arm64,
+// linux-image-generic. They depend on the image of the moment.
+var metaPackageRE = regexp.MustCompile(`^linux-image-[a-z][0-9a-z-]*$`)
+
 const packageField = "Package: "
 
 // index returns the kernel packages of the suite: of the last update, or after a new one when there was none or
-// fresh is set.
+// fresh is set. updated tells that they are so young that asking again is of no use.
 func (r *aptRoot) index(ctx context.Context, h func() (*host, error), fresh bool) (pkgs []*debPackage, updated bool, err error) {
 	if !fresh {
 		b, err := os.ReadFile(r.path("index.json"))
 		if err == nil && json.Unmarshal(b, &pkgs) == nil {
-			return pkgs, false, nil
+			st, err := os.Stat(r.path("index.json"))
+			return pkgs, err == nil && time.Since(st.ModTime()) < indexFresh, nil
 		}
 	}
 	host, err := h()
@@ -110,7 +120,8 @@ func readIndex(name, suite string) ([]*debPackage, error) {
 func readPackages(in io.Reader, suite string) ([]*debPackage, error) {
 	var out []*debPackage
 	err := readStanzas(in, func(first string) bool {
-		return strings.HasPrefix(first, packageField+"linux-") && kernelPackageRE.MatchString(first[len(packageField):])
+		name, ok := strings.CutPrefix(first, packageField)
+		return ok && strings.HasPrefix(name, "linux-") && (kernelPackageRE.MatchString(name) || metaPackageRE.MatchString(name))
 	}, func(s stanza) error {
 		size, _ := strconv.ParseInt(s["size"], 10, 64)
 		dep := s["depends"]
@@ -228,20 +239,21 @@ func candidates(pkgs []*debPackage, suite string, a archInfo) []Candidate {
 }
 
 // closure gives the packages with parts of the kernel that p depends on. It is false when p is a metapackage or a
-// part is missing.
+// part is missing. linux-base-* may be missing, and is in trixie-backports for 6.18: it has the configuration and the
+// list of built-in modules, without which a kernel boots.
 func closure(p *debPackage, release string, byName map[string][]*debPackage) ([]*debPackage, bool) {
 	var out []*debPackage
 	seen := map[string]bool{p.Name: true}
 	for queue := []*debPackage{p}; len(queue) > 0; queue = queue[1:] {
 		for _, group := range parseDepends(queue[0].Depends) {
-			concerns := false
+			concerns, base := false, false
 			var found *debPackage
 			for _, d := range group {
 				m := kernelPackageRE.FindStringSubmatch(d.name)
 				if m == nil {
 					continue
 				}
-				concerns = true
+				concerns, base = true, m[1] == "base"
 				if m[1] == "image" && m[3] != release {
 					return nil, false
 				}
@@ -252,6 +264,9 @@ func closure(p *debPackage, release string, byName map[string][]*debPackage) ([]
 				}
 			}
 			if !concerns {
+				continue
+			}
+			if found == nil && base {
 				continue
 			}
 			if found == nil {
@@ -268,11 +283,34 @@ func closure(p *debPackage, release string, byName map[string][]*debPackage) ([]
 	return out, true
 }
 
-// matches filters candidates by version and flavour. Without a flavour in the spec, only kernels of the best
-// preferred flavour that the match has are left; without any preferred one, all are.
-func matches(cs []Candidate, sp spec, a archInfo) []Candidate {
+// ownSeries gives the kernel version, "6.1", that a suite's own metapackage stands for, "" when it has none. Suites
+// hold others beside it: bookworm-security has 6.12 too, for those who ask for it.
+func ownSeries(pkgs []*debPackage, a archInfo) string {
+	var release, version string
+	for _, p := range pkgs {
+		if p.Name != "linux-image-"+a.dpkg && p.Name != "linux-image-cloud-"+a.dpkg && p.Name != "linux-image-generic" {
+			continue
+		}
+		for _, group := range parseDepends(p.Depends) {
+			m := kernelPackageRE.FindStringSubmatch(group[0].name)
+			if m != nil && m[1] == "image" && (release == "" || compareVersions(p.Version, version) > 0) {
+				release, version = m[3], p.Version
+			}
+		}
+	}
+	return majorMinor(release)
+}
+
+// matches filters candidates by version and flavour. Without a version in the spec, the suite's own series is meant
+// where it has one. Without a flavour, only kernels of the best preferred flavour that the match has are left;
+// without any preferred one, all are.
+func matches(cs []Candidate, sp spec, a archInfo, series string) []Candidate {
+	own := sp.version == "" && slices.ContainsFunc(cs, func(c Candidate) bool { return c.Version == series })
 	var out []Candidate
 	for _, c := range cs {
+		if own && c.Version != series {
+			continue
+		}
 		if sp.flavour != "" && c.Flavour != sp.flavour {
 			continue
 		}
@@ -298,11 +336,16 @@ func (s *Store) aptRoot(sp spec, a archInfo) (*aptRoot, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &aptRoot{dir: filepath.Join(dir, "apt", sp.suite+"-"+a.dpkg), suite: sp.suite, arch: a, logf: s.logf}
+	r := &aptRoot{dir: filepath.Join(dir, "apt", sp.suite+"-"+a.dpkg), spec: sp.String(), suite: sp.suite, arch: a, logf: s.logf}
 	return r, os.MkdirAll(r.dir, 0o755)
 }
 
 func (s *Store) resolveApt(ctx context.Context, sp spec, a archInfo) ([]Candidate, error) {
+	inUse, err := s.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer inUse()
 	r, err := s.aptRoot(sp, a)
 	if err != nil {
 		return nil, err
@@ -323,14 +366,14 @@ func (s *Store) resolveLocked(ctx context.Context, r *aptRoot, sp spec, a archIn
 		return nil, err
 	}
 	all := candidates(pkgs, sp.suite, a)
-	found := matches(all, sp, a)
+	found := matches(all, sp, a, ownSeries(pkgs, a))
 	if len(found) == 0 && !updated {
 		pkgs, _, err := r.index(ctx, h, true)
 		var fe *FetchError
 		switch {
 		case err == nil:
 			all = candidates(pkgs, sp.suite, a)
-			found = matches(all, sp, a)
+			found = matches(all, sp, a, ownSeries(pkgs, a))
 		case errors.As(err, &fe):
 			s.logf("%v", err) // the cached index says enough for a good answer
 		default:
@@ -353,6 +396,11 @@ func (s *Store) pullApt(ctx context.Context, sp spec, a archInfo) (*Kernel, erro
 			return k, s.record(sp, a, k)
 		}
 	}
+	inUse, err := s.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer inUse()
 	r, err := s.aptRoot(sp, a)
 	if err != nil {
 		return nil, err
@@ -368,11 +416,29 @@ func (s *Store) pullApt(ctx context.Context, sp spec, a archInfo) (*Kernel, erro
 	}
 	k, err := s.install(ctx, r, sp, found[0])
 	var fe *FetchError
-	if errors.As(err, &fe) && !s.Refresh {
+	if errors.As(err, &fe) && fe.gone() && !s.Refresh {
 		// The index may be older than the archive, which drops superseded packages.
-		s.logf("%v; fetching the index again", err)
-		if found, err2 := s.resolveLocked(ctx, r, sp, a, true); err2 == nil {
+		s.logf("%s is not in the archive any more; fetching the index again", found[0].Package)
+		if again, err2 := s.resolveLocked(ctx, r, sp, a, true); err2 == nil {
+			found = again
 			k, err = s.install(ctx, r, sp, found[0])
+		}
+	}
+	// An archive may list what it does not hold: mirrors are not updated in one step.
+	for _, c := range found[1:min(len(found), maxGone)] {
+		if !errors.As(err, &fe) || !fe.gone() {
+			break
+		}
+		s.logf("the archive lists %s and does not hold it; trying %s", fe.What, c.Package)
+		k, err = s.install(ctx, r, sp, c)
+	}
+	if errors.As(err, &fe) && !s.Refresh {
+		for _, c := range found {
+			if c.Stored {
+				s.logf("%v; taking %s, which is in the store", err, c.Release)
+				k, err = s.install(ctx, r, sp, c)
+				break
+			}
 		}
 	}
 	if err != nil {

@@ -88,22 +88,16 @@ func unzstd(b []byte, limit int64) ([]byte, error) {
 }
 
 // unlz4 reads the legacy frame of lz4 (doc/lz4_Frame_format.md, "Legacy frame"), after its magic number: blocks of
-// up to 8 MiB, each with its packed size in front. The last four bytes that the kernel's build appends look like the
-// size of one more block; a block that does not fit into what is left ends the stream.
+// up to 8 MiB, each with its packed size in front. The frame has no end mark; the last four bytes are the unpacked size
+// that the kernel's build appends, or nothing is left.
 func unlz4(b []byte, limit int64) ([]byte, error) {
 	const blockMax = 8 << 20
 	var out []byte
 	buf := make([]byte, blockMax)
-	for len(b) >= 4 {
+	for len(b) > 4 || len(b) == 4 && len(out) == 0 {
 		n := int64(binary.LittleEndian.Uint32(b))
-		if len(b) == 4 && len(out) > 0 {
-			break
-		}
 		b = b[4:]
 		if n == 0 || n > int64(len(b)) {
-			if len(out) > 0 && len(b) < 4 {
-				break
-			}
 			return nil, fmt.Errorf("lz4: block of %d bytes, %d left", n, len(b))
 		}
 		m, err := lz4.UncompressBlock(b[:n], buf)
@@ -116,7 +110,7 @@ func unlz4(b []byte, limit int64) ([]byte, error) {
 		out = append(out, buf[:m]...)
 		b = b[n:]
 	}
-	if len(out) == 0 {
+	if len(out) == 0 || len(b) != 0 && len(b) != 4 {
 		return nil, fmt.Errorf("lz4: %w", io.ErrUnexpectedEOF)
 	}
 	return out, nil

@@ -7,8 +7,9 @@
 //
 // SUITE is a suite of the host's configured apt archives or a sibling of one on the same mirror (bullseye, trixie,
 // trixie-backports, sid, experimental); SUITE-updates and SUITE-security are looked at too where they exist.
-// VERSION is a version ("6.1", "6.12.107", "6.1.0-53") that matches whole components, or a glob ("7.*"). FLAVOUR is
-// generic, cloud, rt, 16k and so on; left out, the cloud flavour is taken where the architecture has one.
+// VERSION is a version ("6.1", "6.12.107", "6.1.0-53") that matches whole components, or a glob ("7.*"); left out, it
+// is the version that the suite's own metapackage stands for (5.10 in bullseye, 6.1 in bookworm), else the newest.
+// FLAVOUR is generic, cloud, rt, 16k and so on; left out, the cloud flavour is taken where the architecture has one.
 //
 // The packages come through a private apt root: mirrors, keyrings and proxy are read from the host's apt
 // configuration, sums and signatures are verified by apt itself, and the host's own apt state is not touched.

@@ -46,26 +46,54 @@ func (e *FetchError) Error() string {
 
 func (e *FetchError) Unwrap() error { return e.Err }
 
+// gone reports whether the archive was reached and does not have the file.
+func (e *FetchError) gone() bool {
+	return strings.Contains(e.Output, "404  Not Found") || strings.Contains(e.Output, "File not found")
+}
+
+// maxListed bounds the versions that the text of a [*NoMatchError] lists.
+const maxListed = 30
+
 // A NoMatchError says that a spec matches nothing, and what there is instead. It is a usage error.
 type NoMatchError struct {
 	Spec string
 	Arch string // GOARCH
 	// Have are the kernels of the same suite and architecture, newest first; empty when the suite has none.
 	Have []Candidate
-	// Suites are the suites that were looked at.
-	Suites []string
+	// NoSuite is true when no archive has the suite; Suites are then the host's own suites, else those looked at.
+	NoSuite bool
+	Suites  []string
 }
 
 func (e *NoMatchError) Error() string {
 	var b strings.Builder
+	if e.NoSuite {
+		return fmt.Sprintf("kernel %s: no archive of the host's apt sources has this suite; the host uses %s, "+
+			"and others of the same mirror can be named too", e.Spec, strings.Join(e.Suites, ", "))
+	}
 	fmt.Fprintf(&b, "kernel %s: nothing matches on %s", e.Spec, e.Arch)
 	if len(e.Have) == 0 {
 		fmt.Fprintf(&b, ": no kernel in %s", strings.Join(e.Suites, ", "))
 		return b.String()
 	}
 	b.WriteString("; there is:")
+	// One line a version: cloud, generic and rt kernels come together.
+	type row struct{ version, flavours, suite string }
+	var rows []row
 	for _, c := range e.Have {
-		fmt.Fprintf(&b, "\n  %-10s %-40s %s", c.Flavour, c.Release, c.Suite)
+		v, _ := splitRelease(c.Release)
+		if i := len(rows) - 1; i >= 0 && rows[i].version == v && rows[i].suite == c.Suite {
+			rows[i].flavours += " " + c.Flavour
+			continue
+		}
+		rows = append(rows, row{v, c.Flavour, c.Suite})
+	}
+	for i, r := range rows {
+		if i == maxListed {
+			fmt.Fprintf(&b, "\n  and %d older ones", len(rows)-i)
+			break
+		}
+		fmt.Fprintf(&b, "\n  %-24s %-24s %s", r.version, r.suite, r.flavours)
 	}
 	return b.String()
 }

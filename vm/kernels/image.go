@@ -27,7 +27,7 @@ var errNotBzImage = errors.New("not a bzImage")
 //	0x206  2  protocol version
 //	0x248  4  payload_offset
 //	0x24c  4  payload_length, with the unpacked size in its last four bytes
-func vmlinuxFromBzImage(b []byte) ([]byte, error) {
+func vmlinuxFromBzImage(b []byte, limit int64) ([]byte, error) {
 	if len(b) < 0x250 || string(b[0x202:0x206]) != "HdrS" {
 		return nil, errNotBzImage
 	}
@@ -44,9 +44,12 @@ func vmlinuxFromBzImage(b []byte) ([]byte, error) {
 	if end > int64(len(b)) || end-start < 8 {
 		return nil, fmt.Errorf("bzImage: payload %#x..%#x is not within the file of %#x bytes", start, end, len(b))
 	}
-	out, err := decompress(b[start:end], maxKernel)
+	out, err := decompress(b[start:end], limit)
 	if err != nil {
 		return nil, fmt.Errorf("bzImage: payload: %w", err)
+	}
+	if want := le.Uint32(b[end-4:]); int64(want) != int64(len(out)) {
+		return nil, fmt.Errorf("bzImage: payload has %d bytes, its header says %d", len(out), want)
 	}
 	if !bytes.HasPrefix(out, []byte(elf.ELFMAG)) {
 		return nil, errors.New("bzImage: payload is not an ELF file")
@@ -81,7 +84,7 @@ func bzImageRelease(b []byte) string {
 //	4  4  "zimg"
 //	8  4  offset of the payload     12  4  its size
 //	24 32 name of the compression
-func unzboot(b []byte) ([]byte, error) {
+func unzboot(b []byte, limit int64) ([]byte, error) {
 	if len(b) < 64 || b[0] != 'M' || b[1] != 'Z' || string(b[4:8]) != "zimg" {
 		return b, nil
 	}
@@ -90,7 +93,7 @@ func unzboot(b []byte) ([]byte, error) {
 	if end > int64(len(b)) {
 		return nil, fmt.Errorf("zboot image: payload %#x..%#x is not within the file of %#x bytes", start, end, len(b))
 	}
-	out, err := decompress(b[start:end], maxKernel)
+	out, err := decompress(b[start:end], limit)
 	if err != nil {
 		return nil, fmt.Errorf("zboot image: %w", err)
 	}
@@ -181,7 +184,7 @@ func imageRelease(b []byte) string {
 func bootImage(b []byte, arch string, logf func(string, ...any)) ([]byte, bool) {
 	switch arch {
 	case "amd64":
-		v, err := vmlinuxFromBzImage(b)
+		v, err := vmlinuxFromBzImage(b, maxKernel)
 		switch {
 		case err == nil && hasPVH(v):
 			return v, true
@@ -193,11 +196,10 @@ func bootImage(b []byte, arch string, logf func(string, ...any)) ([]byte, bool) 
 	case "arm64", "riscv64", "loong64":
 		if bytes.HasPrefix(b, []byte{0x1f, 0x8b}) { // Image.gz
 			if v, err := decompress(b, maxKernel); err == nil {
-				b = v
-				return b, true
+				return v, true
 			}
 		}
-		v, err := unzboot(b)
+		v, err := unzboot(b, maxKernel)
 		if err == nil {
 			return v, len(v) != len(b)
 		}

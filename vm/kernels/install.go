@@ -20,7 +20,7 @@ const (
 	maxUnpacked  = 4 << 30 // bytes of one kernel, unpacked
 	maxTarEntry  = 1 << 30 // bytes of one file of a package
 	maxTarFiles  = 1 << 17 // files of one package
-	packedName   = "packed"
+	packedName   = "vmlinuz"
 	unpackedName = "vmlinux"
 	configName   = "config"
 )

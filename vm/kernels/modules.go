@@ -35,6 +35,9 @@ type Module struct {
 // ModuleFiles returns the named modules and all that they depend on, each once, in an order in which they load.
 // Modules that are built into the kernel are left out, so the answer may be empty. "-" and "_" are equal in names.
 // A module that does not exist gives a [*ModuleError] with [ErrNoModule].
+//
+// A kernel without a list of what is built in (modules.builtin; a bare image has none, and some packages of
+// 6.18 lack it) is taken to have built in whatever there is no file for.
 func (k *Kernel) ModuleFiles(names ...string) ([]Module, error) {
 	mods, _, err := k.LoadModules(names, nil)
 	return mods, err
@@ -43,7 +46,7 @@ func (k *Kernel) ModuleFiles(names ...string) ([]Module, error) {
 // LoadModules is ModuleFiles with a second list of modules that are taken if the kernel has them. It returns the
 // names of those that it has not, in the order given.
 func (k *Kernel) LoadModules(required, optional []string) (mods []Module, missing []string, err error) {
-	ix := &moduleIndex{release: k.Release}
+	ix := &moduleIndex{release: k.Release, assume: true}
 	if k.Modules != "" {
 		root, err := os.OpenRoot(k.Modules)
 		if err != nil {
@@ -84,6 +87,7 @@ type moduleIndex struct {
 	fsys    fs.FS
 	files   map[string]string // name to path
 	builtin map[string]bool
+	assume  bool // there is no list of what is built in
 }
 
 func indexModules(release string, fsys fs.FS) (*moduleIndex, error) {
@@ -114,6 +118,7 @@ func indexModules(release string, fsys fs.FS) (*moduleIndex, error) {
 	}
 	f, err := fsys.Open("modules.builtin")
 	if errors.Is(err, fs.ErrNotExist) {
+		ix.assume = true
 		return ix, nil
 	} else if err != nil {
 		return nil, err
@@ -143,7 +148,7 @@ func normalName(s string) string { return strings.ReplaceAll(s, "-", "_") }
 
 func (ix *moduleIndex) has(name string) bool {
 	name = normalName(name)
-	return ix.builtin[name] || ix.files[name] != ""
+	return ix.builtin[name] || ix.files[name] != "" || ix.assume
 }
 
 func (ix *moduleIndex) read(p string) ([]byte, error) {
@@ -180,7 +185,7 @@ func (l *loader) add(name, neededBy string) error {
 	}
 	p, ok := l.ix.files[name]
 	if !ok {
-		if l.ix.builtin[name] {
+		if l.ix.has(name) {
 			return nil
 		}
 		return fail(ErrNoModule)
@@ -200,7 +205,7 @@ func (l *loader) add(name, neededBy string) error {
 		// A soft dependency names a module or an alias. Of aliases only the crypto layer's matter to what tests
 		// load (crc32c is provided by crc32c_generic), and there is no modprobe in the guest to look them up.
 		for _, n := range []string{d, d + "_generic"} {
-			if l.ix.has(n) {
+			if l.ix.files[normalName(n)] != "" {
 				if err := l.add(n, name); err != nil {
 					return err
 				}

@@ -266,9 +266,22 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) ([]Kernel, error) {
 	return gone, nil
 }
 
-// lock takes an exclusive lock on the file, waiting for other processes and goroutines. There is no way to be woken
-// when a lock of another process goes away and to give up when ctx ends, hence the looking again.
+// use holds the store against [Store.Prune].
+func (s *Store) use(ctx context.Context) (unlock func(), err error) {
+	dir, err := s.dir()
+	if err != nil {
+		return nil, err
+	}
+	return flock(ctx, filepath.Join(dir, "lock"), syscall.LOCK_SH)
+}
+
 func lock(ctx context.Context, name string) (unlock func(), err error) {
+	return flock(ctx, name, syscall.LOCK_EX)
+}
+
+// flock takes a lock on the file, waiting for other processes and goroutines. There is no way to be woken
+// when a lock of another process goes away and to give up when ctx ends, hence the looking again.
+func flock(ctx context.Context, name string, how int) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, err
 	}
@@ -279,7 +292,7 @@ func lock(ctx context.Context, name string) (unlock func(), err error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		if err == nil {
 			return func() { f.Close() }, nil
 		}
