@@ -1,7 +1,7 @@
 ; Should a pass merge markers in spite of nomerge, the counts stay exact: the index is asked for at
 ; run time.
 ;
-; REQUIRES: llvm-15-or-newer
+; REQUIRES: llvm-16-or-newer
 ; RUN: %opt -passes=bpfcov-lower,verify -S %s | FileCheck %s
 ; RUN: sed -e 's/^;BAD //' %s | not %opt -passes=bpfcov-lower -disable-output 2>&1 | FileCheck --check-prefix=BAD %s
 

@@ -1,6 +1,6 @@
 ; Markers become updates of one array in .data.bpfcov, and no trace of markers is left.
 ;
-; REQUIRES: llvm-15-or-newer
+; REQUIRES: llvm-16-or-newer
 ; RUN: %opt -passes=bpfcov-lower,verify -S %s | FileCheck %s
 
 target datalayout = "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128"

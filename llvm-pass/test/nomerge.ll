@@ -2,7 +2,7 @@
 ; become one that way. LLVM 19 spares intrinsics with constant operands anyway; the second RUN is the
 ; control that without nomerge a marker with a variable operand would be sunk.
 ;
-; REQUIRES: llvm-15-or-newer
+; REQUIRES: llvm-16-or-newer
 ; RUN: %opt -passes='simplifycfg<sink-common-insts>' -S %s | FileCheck %s
 ; RUN: sed -e 's/ nomerge$//' %s | %opt -passes='simplifycfg<sink-common-insts>' -S | FileCheck --check-prefix=CONTROL %s
 
