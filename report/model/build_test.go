@@ -215,6 +215,12 @@ func TestOtherObjects(t *testing.T) {
 	if got, want := strings.Join(r.Warnings, "\n"), "probe.o: no cell loaded this object"; got != want {
 		t.Errorf("warnings: got %q, want %q", got, want)
 	}
+	c := a.Counters(t, nil)
+	a.Set(t, &c, collect.StateNotLoaded, "handle_exit")
+	d.Records[0].Objects = []collect.ObjectCounters{c}
+	if got, want := strings.Join(build(t, d).Warnings, "\n"), "probe.bpf.c: no cell loaded program handle_exit"; got != want {
+		t.Errorf("warnings: got %q, want %q", got, want)
+	}
 	d.Metas[b.Meta.ObjectID] = b.Meta
 	d.Records[0].Objects = []collect.ObjectCounters{a.Counters(t, nil)}
 	r = build(t, d)

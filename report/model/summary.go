@@ -55,6 +55,10 @@ func (s *Summary) add(o Summary) {
 // warn says what else a reader must know.
 func (b *builder) warn() {
 	r := b.report
+	everyKernel := " of every kernel"
+	if len(r.Cells) == 1 {
+		everyKernel = ""
+	}
 	for k := range r.Files {
 		f := &r.Files[k]
 		gone := make([]bool, len(f.Lines))
@@ -64,9 +68,16 @@ func (b *builder) warn() {
 			some = some || gone[n]
 		}
 		if some {
-			r.Warnings = append(r.Warnings, fmt.Sprintf(
-				"%s: removed by the verifier of every kernel and in no total: %s", f.Name,
-				lineNoun(f.ranges(func(n int) bool { return gone[n] }))))
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: removed by the verifier%s and in no total: %s", f.Name,
+				everyKernel, lineNoun(f.ranges(func(n int) bool { return gone[n] }))))
+		}
+	}
+	for k := range r.Files {
+		for _, x := range r.Files[k].Functions {
+			m := Merge(x.Cells)
+			if x.Program != "" && m.Status == NotLoaded && !strings.HasPrefix(b.texts.texts[m.Reason], "object ") {
+				r.Warnings = append(r.Warnings, fmt.Sprintf("%s: no cell loaded program %s", r.Files[k].Name, x.Name))
+			}
 		}
 	}
 	slices.Sort(b.idle)

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,6 +56,7 @@ func (p *printer) difference(d *model.Difference) {
 	}
 	for i, g := range d.Groups {
 		text := clean(g.Cause)
+		p.told = append(p.told, text)
 		for n, s := range wrapAtMost(3, text, p.o.Width-8-column) {
 			if n > 0 {
 				cells[i] = ""
@@ -133,6 +135,43 @@ func (p *printer) ofArch(arch string) []int {
 func (p *printer) version(i int) string {
 	c := &p.r.Cells[i]
 	return strings.Replace(c.Name, "-"+c.Arch, "", 1)
+}
+
+// refused lists the programs that kernels refused to load, apart from those that a difference has told
+// of.
+func (p *printer) refused() {
+	type refusal struct{ name, cause string }
+	cells := map[refusal][]int{}
+	var all []refusal
+	for i := range p.r.Cells {
+		for _, l := range p.r.Cells[i].Programs {
+			told := slices.ContainsFunc(p.told, func(s string) bool { return strings.HasPrefix(s, "program "+clean(l.Name)) })
+			if l.Verdict != collect.VerdictRejected || told {
+				continue
+			}
+			x := refusal{clean(l.Name), clean(strings.TrimPrefix(l.Errno+": "+l.Reason, ": "))}
+			if cells[x] == nil {
+				all = append(all, x)
+			}
+			if have := cells[x]; len(have) == 0 || have[len(have)-1] != i {
+				cells[x] = append(have, i)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b refusal) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.cause, b.cause))
+	})
+	for i, x := range all {
+		if i == 0 {
+			p.line("")
+			p.line(" %s", p.paint(bold, "Programs that a kernel refused"))
+			p.line("")
+		}
+		p.line(" %s  %s", p.paint(cyan, x.name), shorten(p.cells(cells[x]), p.o.Width-3-width(x.name)))
+		for _, s := range wrapAtMost(3, x.cause, p.o.Width-6) {
+			p.line("     %s", p.paint(red, s))
+		}
+	}
 }
 
 // failures tells of each cell that did not pass what went wrong.

@@ -45,6 +45,7 @@ func Write(w io.Writer, r *model.Report, o Options) error {
 	p := &printer{r: r, o: o}
 	p.table()
 	p.differences()
+	p.refused()
 	p.failures()
 	p.warnings()
 	_, err := w.Write(p.b.Bytes())
@@ -54,8 +55,10 @@ func Write(w io.Writer, r *model.Report, o Options) error {
 // printer collects the output.
 type printer struct {
 	b bytes.Buffer
-	r *model.Report
-	o Options
+	// told are the causes that the list of differences has shown.
+	told []string
+	r    *model.Report
+	o    Options
 }
 
 func (p *printer) line(format string, args ...any) {

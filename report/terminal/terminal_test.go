@@ -53,6 +53,7 @@ func TestShapes(t *testing.T) {
 		texts = append(texts, [2]string{name, write(t, build(t, &collect.Data{Metas: d.Metas, Records: records}), Options{})})
 	}
 	shape("one cell", d.Records[0])
+	shape("one cell with a refused program", d.Records[1])
 	shape("nothing")
 	shape("no kernel booted", d.Records[5])
 
