@@ -98,4 +98,3 @@ func baseName(path string) string {
 	}
 	return path
 }
-

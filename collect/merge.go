@@ -186,3 +186,18 @@ func cloneObject(o *ObjectCounters) *ObjectCounters {
 func sortObjects(o []ObjectCounters) {
 	slices.SortFunc(o, func(a, b ObjectCounters) int { return slices.Compare(a.ObjectID[:], b.ObjectID[:]) })
 }
+
+func cloneObjects(all []ObjectCounters) []ObjectCounters {
+	c := make([]ObjectCounters, len(all))
+	for i := range all {
+		c[i] = *cloneObject(&all[i])
+	}
+	return c
+}
+
+// sameCounters reports whether counts and states are equal.
+func sameCounters(a, b []ObjectCounters) bool {
+	return slices.EqualFunc(a, b, func(a, b ObjectCounters) bool {
+		return a.ObjectID == b.ObjectID && a.Maps == b.Maps && slices.Equal(a.Counts, b.Counts) && slices.Equal(a.States, b.States)
+	})
+}

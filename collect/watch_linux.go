@@ -4,33 +4,25 @@ package collect
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os/exec"
 	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bpfcov/bpfcov/collect/internal/bpfsys"
+	"github.com/bpfcov/bpfcov/collect/internal/notify"
 )
 
 // MaybeShim must be the first call in main (or TestMain) of every program that calls [Watch]. Watch
 // starts the program a second time, under a name that MaybeShim recognises: there it installs the
 // filter and becomes the command, and never returns. Otherwise it returns at once.
-func MaybeShim() {}
-
-// Watch runs cmd under the watcher and waits for its end.
-func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) {
-	start := time.Now()
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	err := cmd.Wait()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) && cmd.ProcessState == nil {
-		return nil, err
-	}
-	return &Result{State: cmd.ProcessState, Err: err, Duration: time.Since(start)}, nil
-}
+func MaybeShim() { notify.Main() }
 
 // HostCell returns the cell of the running kernel.
 func HostCell() (Cell, error) {
@@ -39,4 +31,303 @@ func HostCell() (Cell, error) {
 		return Cell{}, fmt.Errorf("uname: %w", err)
 	}
 	return Cell{Kernel: unix.ByteSliceToString(u.Release[:]), Arch: runtime.GOARCH, Spec: "host", Accel: "host"}, nil
+}
+
+// Watch starts cmd, watches the BPF programs that it and all processes below it load, waits for its
+// end, and returns what it saw. cmd is started and waited for by Watch, and otherwise as by
+// [os/exec.Cmd.Run]: a command that fails is no error, see [Result].Err. When ctx ends, the command
+// is killed (by cmd.Cancel, if set).
+//
+// The calling process needs CAP_SYS_ADMIN, and its main must call [MaybeShim].
+func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) {
+	w := newWatcher(o)
+	defer w.table.close()
+	memlock, restore := raiseMemlock()
+	defer restore()
+	start := time.Now()
+	l, err := notify.Start(cmd, memlock)
+	if errors.Is(err, notify.ErrBusy) {
+		return nil, fmt.Errorf("watch %s: %w: run it outside of the other one", cmd.Path, ErrListener)
+	} else if err != nil {
+		return nil, err
+	}
+	w.l = l
+
+	listening, working := make(chan notify.Event, 1), make(chan struct{})
+	go func() { listening <- w.listen() }()
+	go func() { w.work(); close(working) }()
+	stopSnapshots := w.snapshots()
+
+	stopKill := context.AfterFunc(ctx, func() {
+		if cmd.Cancel != nil {
+			cmd.Cancel()
+			return
+		}
+		cmd.Process.Kill()
+	})
+	waitErr := cmd.Wait()
+	stopKill()
+	res := &Result{State: cmd.ProcessState, Err: waitErr, Duration: time.Since(start)}
+
+	res.Orphans = !w.drain(listening)
+	w.finish(working)
+	stopSnapshots()
+	res.Objects, res.Programs = w.settle(), w.programs()
+	w.mu.Lock()
+	res.Loads = w.total
+	w.mu.Unlock()
+	if !res.Orphans {
+		l.Close()
+		return res, nil
+	}
+	// Answer for the processes that are left, until somebody else does.
+	l.Restart()
+	drained := make(chan struct{})
+	go func() { l.Drain(); close(drained) }()
+	res.release = sync.OnceValue(func() error {
+		l.Stop()
+		<-drained
+		return l.HandOver()
+	})
+	return res, nil
+}
+
+// watcher is the state of one Watch. The listening goroutine owns l and procs.
+type watcher struct {
+	o     WatchOptions
+	order binary.ByteOrder
+	l     *notify.Listener
+	procs processes
+	table *mapTable
+	jobs  chan *load
+
+	scanning sync.Mutex // held while lastProg moves
+	lastProg uint32
+	firstMap uint32 // maps with ids above it are of this run
+
+	mu        sync.Mutex // guards what follows, and the loads
+	loads     map[uint64]*load
+	loadOrder []*load
+	pending   []*load // without a program of the loader's own
+	strings   map[uint32][]byte
+	total     int
+	sweeping  bool
+	ending    bool
+	changed   bool
+}
+
+func newWatcher(o WatchOptions) *watcher {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&o.Interval, time.Second)
+	def(&o.Grace, 2*time.Second)
+	def(&o.Settle, 300*time.Millisecond)
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	w := &watcher{o: o, order: bpfsys.NativeOrder(), jobs: make(chan *load, 4096),
+		loads: map[uint64]*load{}, strings: map[uint32][]byte{}}
+	w.table = newMapTable(w.order)
+	w.firstMap = w.table.newer
+	w.earlierPrograms()
+	return w
+}
+
+// earlierPrograms passes over the programs that are loaded already. Those that count in maps from
+// before the run show which of their counters are live.
+func (w *watcher) earlierPrograms() {
+	held := w.table.snapshot()
+	for id, ok := bpfsys.NextProgID(0); ok; id, ok = bpfsys.NextProgID(id) {
+		w.lastProg = id
+		if len(held) == 0 {
+			continue
+		}
+		fd, err := bpfsys.OpenProg(id)
+		if err != nil {
+			continue
+		}
+		info, err := bpfsys.PeekProg(fd)
+		if err == nil && slices.ContainsFunc(held, func(m *counterMap) bool { return slices.Contains(info.MapIDs, m.id) }) {
+			if info, err = bpfsys.GetProg(fd); err == nil {
+				w.found(info, StateNotLoaded)
+			}
+		}
+		unix.Close(fd)
+	}
+}
+
+// listen handles calls until no process is left or it is stopped. If the listener fails it is closed:
+// calls then fail, which is better than processes that wait for ever.
+func (w *watcher) listen() notify.Event {
+	defer w.procs.close()
+	for {
+		var c notify.Call
+		timeout := -1
+		if w.isSweeping() {
+			timeout = 5
+		}
+		ev, err := w.l.Next(&c, timeout)
+		switch {
+		case err != nil:
+			w.o.Log("watching ends early: %v", err)
+			return notify.EventHangup
+		case ev == notify.EventTimeout:
+			w.scan()
+		case ev == notify.EventCall:
+			w.call(&c)
+		default:
+			return ev
+		}
+	}
+}
+
+func (w *watcher) isSweeping() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sweeping
+}
+
+// call handles one call and lets it go on. Whatever a process hands to the kernel, the others must not
+// suffer from it.
+func (w *watcher) call(c *notify.Call) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.l.Continue(c.ID)
+			w.o.Log("a call of thread %d was not understood: %v", c.TID, r)
+		}
+	}()
+	w.mu.Lock()
+	waiting := len(w.pending) > 0
+	w.mu.Unlock()
+	if waiting {
+		w.scan() // the thread stands still: what it loaded before is there now
+		w.mu.Lock()
+		for _, l := range w.pending {
+			l.returned = l.returned || l.tid == c.TID
+		}
+		w.mu.Unlock()
+	}
+	if c.Cmd == notify.ProgLoad {
+		w.progLoad(c)
+		return
+	}
+	w.l.Continue(c.ID)
+}
+
+// drain waits for the processes that outlive the command, and reports whether none is left.
+func (w *watcher) drain(listening <-chan notify.Event) bool {
+	if w.o.Grace > 0 {
+		select {
+		case ev := <-listening:
+			return ev == notify.EventHangup
+		case <-time.After(w.o.Grace):
+		}
+	}
+	w.l.Stop()
+	return <-listening == notify.EventHangup
+}
+
+// finish waits for the verdicts that are outstanding.
+func (w *watcher) finish(working <-chan struct{}) {
+	w.scan()
+	w.mu.Lock()
+	w.ending = true
+	w.mu.Unlock()
+	close(w.jobs)
+	select {
+	case <-working:
+	case <-time.After(time.Minute):
+		w.o.Log("repeating program loads takes too long; some verdicts remain unknown")
+	}
+	// Whatever turned up late overrules a repetition.
+	w.scan()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.loadOrder {
+		if l.actual != nil && l.verdict.Verdict != VerdictOK && !l.busy {
+			l.verdict = w.verdictOf(l, l.actual)
+		}
+	}
+}
+
+// settle reads the counters until they stand still.
+func (w *watcher) settle() []ObjectCounters {
+	deadline := time.Now().Add(w.o.Settle)
+	objects := w.objects()
+	for time.Now().Before(deadline) {
+		time.Sleep(min(10*time.Millisecond, w.o.Settle))
+		again := w.objects()
+		same := sameCounters(objects, again)
+		objects = again
+		if same {
+			break
+		}
+	}
+	return objects
+}
+
+// snapshots calls the option's function while counters change, until the returned function is called.
+// It also keeps the number of open maps in bounds.
+func (w *watcher) snapshots() (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(w.o.Interval)
+		defer tick.Stop()
+		var last []ObjectCounters
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+			}
+			if w.table.crowded() {
+				w.table.retire()
+			}
+			if w.o.Snapshot == nil {
+				continue
+			}
+			w.mu.Lock()
+			changed := w.changed
+			w.changed = false
+			w.mu.Unlock()
+			if now := w.objects(); changed || !sameCounters(last, now) {
+				last = now
+				w.o.Snapshot(cloneObjects(now))
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
+}
+
+// btfStrings returns the strings of a program's BTF. Programs of one object share it.
+func (w *watcher) btfStrings(fd int) []byte {
+	id, err := bpfsys.BTFID(fd)
+	if err != nil {
+		return nil
+	}
+	s, ok := w.strings[id]
+	if !ok {
+		if s, err = bpfsys.BTFStrings(fd); err != nil {
+			w.o.Log("the program's BTF: %v", err)
+		}
+		w.strings[id] = s
+	}
+	return s
+}
+
+// raiseMemlock lets this process load programs again on kernels before 5.11, which count them against
+// the limit of locked memory. The command is to have the limit that it would have had.
+func raiseMemlock() (was *unix.Rlimit, restore func()) {
+	var old unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &old) != nil || old.Cur == unix.RLIM_INFINITY {
+		return nil, func() {}
+	}
+	if unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}) != nil {
+		return nil, func() {}
+	}
+	return &old, func() { unix.Setrlimit(unix.RLIMIT_MEMLOCK, &old) }
 }

@@ -1,0 +1,430 @@
+//go:build linux && (amd64 || arm64 || riscv64 || s390x)
+
+package collect
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bpfcov/bpfcov/collect/internal/bpfsys"
+	"github.com/bpfcov/bpfcov/collect/internal/notify"
+	"github.com/bpfcov/bpfcov/collect/liveness"
+)
+
+// Bounds on what is copied from a loader, which may hand anything to the kernel.
+const (
+	maxLoadInsns   = 1_000_000
+	maxLoadInfo    = 64 << 20
+	maxLoadFDs     = 256
+	maxLoadLicense = 128
+)
+
+// load is one program that was loaded, maybe many times, with at least one counter map.
+type load struct {
+	name  string
+	typ   uint32
+	insns int
+	loads int
+	maps  []*counterMap // of the first load, in the order in which the instructions refer to them
+	given []byte        // the instructions as the loader gave them, until they are analyzed
+	refs  map[int]int   // index of a reference in the instructions -> index into maps
+	proc  *process
+	tid   int
+
+	before      *liveness.Result // what the instructions as given may write to, nil until known
+	beforeLines map[string][]uint32
+	strings     []byte // of the program's BTF
+
+	// repeat is the load as this process can repeat it, with copies of descriptors in fds; nil when
+	// it cannot, for the reason in noRepeat.
+	repeat   *bpfsys.Load
+	noRepeat string
+	fds      []int
+
+	// busy is set until it is known what came of the load.
+	busy bool
+	// returned is set once the thread was seen after the load.
+	returned bool
+	// actual is the loader's own program, if it was found while it existed.
+	actual *bpfsys.ProgInfo
+
+	// unseen is set for a program whose load was not seen; maps and actual are then all that is
+	// known, and rest is the state of the counters that it does not update.
+	unseen bool
+	rest   CounterState
+
+	verdict verdict
+}
+
+// progLoad handles a call that loads a program. The caller waits, so that only what is gone
+// afterwards is copied here.
+func (w *watcher) progLoad(c *notify.Call) {
+	attrBytes := make([]byte, min(int(c.Size), bpfsys.LoadAttrSize))
+	if c.TID == 0 || len(attrBytes) < 48 || bpfsys.ReadMemory(c.TID, c.Attr, attrBytes) != nil {
+		w.l.Continue(c.ID) // nothing that the kernel would load, or a process out of sight
+		return
+	}
+	attr := bpfsys.ParseLoadAttr(attrBytes)
+	cp := w.capture(c, attr)
+	valid := w.l.Valid(c.ID)
+	w.l.Continue(c.ID)
+
+	w.mu.Lock()
+	w.total++
+	if attr.Type == bpfsys.TypeSyscall {
+		w.sweeping = true // it may load programs from inside the kernel
+	}
+	w.mu.Unlock()
+	if cp == nil {
+		return
+	}
+	if !valid {
+		cp.close()
+		return
+	}
+	w.register(cp)
+}
+
+// captured is what was copied from a loader for one load.
+type captured struct {
+	attr  *bpfsys.LoadAttr
+	proc  *process
+	tid   int
+	insns []byte
+	refs  []liveness.Ref
+	fdOf  map[int32]int32 // index into the descriptor array -> descriptor
+	own   map[int32]int   // descriptor of the loader -> copy
+	kinds map[int32]uint64
+	maps  map[int32]*counterMap // descriptor of the loader -> counter map
+	license, funcInfo, lineInfo,
+	coreRelos []byte
+	missing string // what could not be copied
+}
+
+func (cp *captured) close() {
+	for _, fd := range cp.own {
+		unix.Close(fd)
+	}
+	cp.own = nil
+}
+
+func (cp *captured) miss(format string, args ...any) {
+	if cp.missing == "" {
+		cp.missing = fmt.Sprintf(format, args...)
+	}
+}
+
+// capture returns nil when the program refers to no counter map.
+func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) *captured {
+	if attr.InsnCnt == 0 || attr.InsnCnt > maxLoadInsns {
+		return nil
+	}
+	cp := &captured{attr: attr, tid: c.TID, insns: make([]byte, 8*attr.InsnCnt)}
+	if bpfsys.ReadMemory(c.TID, attr.Insns, cp.insns) != nil {
+		return nil
+	}
+	cp.refs = liveness.Refs(cp.insns, w.order)
+	cp.own, cp.kinds, cp.maps, cp.fdOf = map[int32]int{}, map[int32]uint64{}, map[int32]*counterMap{}, map[int32]int32{}
+	// Counters are reached by value: most programs without them are let go here.
+	values := cp.copyMaps(w, func(r liveness.Ref) bool {
+		return r.Pseudo == liveness.PseudoMapValue || r.Pseudo == liveness.PseudoMapIdxValue
+	})
+	if !values || len(cp.maps) == 0 {
+		cp.close()
+		return nil
+	}
+	cp.copyMaps(w, func(liveness.Ref) bool { return true })
+	cp.copyRest(w.order)
+	return cp
+}
+
+// copyMaps copies the descriptors of the maps behind the references that want accepts.
+func (cp *captured) copyMaps(w *watcher, want func(liveness.Ref) bool) (any bool) {
+	for _, r := range cp.refs {
+		if !want(r) {
+			continue
+		}
+		fd, ok := cp.descriptor(r, w.order)
+		if !ok {
+			continue
+		}
+		any = true
+		if _, ok := cp.own[fd]; ok || len(cp.own) > maxLoadFDs {
+			continue
+		}
+		if cp.proc == nil {
+			var err error
+			if cp.proc, err = w.procs.find(cp.tid); err != nil {
+				return false
+			}
+		}
+		own, info, err := cp.proc.mapDescriptor(cp.tid, fd)
+		if err != nil {
+			cp.miss("map descriptor %d: %v", fd, err)
+			continue
+		}
+		cp.own[fd] = own
+		m, kind := w.table.adopt(own, info, cp.proc)
+		cp.kinds[fd] = kind
+		if m != nil {
+			cp.maps[fd] = m
+		}
+	}
+	return any
+}
+
+// descriptor returns the loader's descriptor of the map behind a reference.
+func (cp *captured) descriptor(r liveness.Ref, order binary.ByteOrder) (int32, bool) {
+	if r.Pseudo == liveness.PseudoMapFD || r.Pseudo == liveness.PseudoMapValue {
+		return r.Imm, true
+	}
+	return cp.listed(r.Imm, order)
+}
+
+// listed returns element i of the loader's array of descriptors (Linux 5.14).
+func (cp *captured) listed(i int32, order binary.ByteOrder) (int32, bool) {
+	if fd, ok := cp.fdOf[i]; ok {
+		return fd, true
+	}
+	if i < 0 || i > 1<<16 || cp.attr.FDArray == 0 {
+		return 0, false
+	}
+	var b [4]byte
+	if bpfsys.ReadMemory(cp.tid, cp.attr.FDArray+4*uint64(i), b[:]) != nil {
+		return 0, false
+	}
+	cp.fdOf[i] = int32(order.Uint32(b[:]))
+	return cp.fdOf[i], true
+}
+
+// copyRest copies what is needed to load the program once more.
+func (cp *captured) copyRest(order binary.ByteOrder) {
+	a := cp.attr
+	cp.license = cp.readString(a.License)
+	cp.funcInfo = cp.readArray("function info", a.FuncInfo, a.NrFuncInfo, a.FuncInfoRec)
+	cp.lineInfo = cp.readArray("line info", a.LineInfo, a.NrLineInfo, a.LineInfoRec)
+	cp.coreRelos = cp.readArray("CO-RE relocations", a.CoreRelos, a.NrCoreRel, a.CoreReloRec)
+	if a.Ifindex != 0 {
+		cp.miss("it is for a network device")
+	}
+	for _, fd := range []uint32{a.BTFFD, a.AttachFD} {
+		if fd != 0 {
+			cp.copyFD(int32(fd))
+		}
+	}
+	// Kernel functions and variables of modules come with descriptors of the modules' BTF.
+	for n := 0; n+8 <= len(cp.insns); n += 8 {
+		switch code, src := cp.insns[n], regSrc(cp.insns[n+1], order); {
+		case code == 0x85 && src == 2: // BPF_PSEUDO_KFUNC_CALL
+			if i := int32(int16(order.Uint16(cp.insns[n+2:]))); i > 0 {
+				if fd, ok := cp.listed(i, order); ok {
+					cp.copyFD(fd)
+				}
+			}
+		case code == 0x18:
+			if src == 3 && n+16 <= len(cp.insns) { // BPF_PSEUDO_BTF_ID
+				if fd := int32(order.Uint32(cp.insns[n+12:])); fd > 0 {
+					cp.copyFD(fd)
+				}
+			}
+			n += 8
+		}
+	}
+}
+
+func regSrc(b byte, order binary.ByteOrder) byte {
+	if order == binary.BigEndian {
+		return b & 15
+	}
+	return b >> 4
+}
+
+func (cp *captured) copyFD(fd int32) {
+	if _, ok := cp.own[fd]; ok {
+		return
+	}
+	own, err := cp.proc.descriptor(fd)
+	if err != nil {
+		cp.miss("descriptor %d: %v", fd, err)
+		return
+	}
+	cp.own[fd] = own
+}
+
+func (cp *captured) readArray(what string, addr uint64, n, size uint32) []byte {
+	total := uint64(n) * uint64(size)
+	if total == 0 {
+		return nil
+	}
+	if total > maxLoadInfo {
+		cp.miss("%s of %d bytes", what, total)
+		return nil
+	}
+	b := make([]byte, total)
+	if err := bpfsys.ReadMemory(cp.tid, addr, b); err != nil {
+		cp.miss("%s: %v", what, err)
+		return nil
+	}
+	return b
+}
+
+// readString reads a short zero-terminated string, which may end just before unreadable memory.
+func (cp *captured) readString(addr uint64) []byte {
+	var s []byte
+	for len(s) < maxLoadLicense {
+		// Up to the next multiple of 32 there is no page boundary.
+		b := make([]byte, 32-addr%32)
+		if err := bpfsys.ReadMemory(cp.tid, addr, b); err != nil {
+			cp.miss("license: %v", err)
+			return nil
+		}
+		if n := bytes.IndexByte(b, 0); n >= 0 {
+			return append(s, b[:n+1]...)
+		}
+		s = append(s, b...)
+		addr += uint64(len(b))
+	}
+	return append(s, 0)
+}
+
+// key identifies the program by all that the verifier's result depends on. Descriptors are replaced by
+// what they stand for.
+func (cp *captured) key(seed maphash.Seed, order binary.ByteOrder) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	a := cp.attr
+	for _, v := range []uint32{a.Type, a.ExpectedAttach, a.AttachBTFID, a.Flags, a.KernVersion, a.Ifindex} {
+		h.Write(binary.NativeEndian.AppendUint32(nil, v))
+	}
+	h.Write(a.RawName[:])
+	h.Write(cp.license)
+	if own, ok := cp.own[int32(a.AttachFD)]; ok && a.AttachFD != 0 {
+		if info, err := bpfsys.PeekProg(own); err == nil { // or a module's BTF: then it is no matter which
+			h.Write(binary.NativeEndian.AppendUint32(nil, info.ID))
+		}
+	}
+	insns := bytes.Clone(cp.insns)
+	for _, r := range cp.refs {
+		copy(insns[8*r.Index+4:], []byte{0, 0, 0, 0})
+		fd, _ := cp.descriptor(r, order)
+		if m := cp.maps[fd]; m != nil {
+			for _, b := range m.blocks {
+				h.Write(b.ObjectID[:])
+			}
+			continue
+		}
+		h.Write(binary.NativeEndian.AppendUint64(nil, cp.kinds[fd]))
+	}
+	h.Write(insns)
+	return h.Sum64()
+}
+
+// register counts a load, and keeps what was captured of it when it is the first of its kind, or when
+// the earlier ones did not tell what came of it.
+func (w *watcher) register(cp *captured) {
+	key := cp.key(w.table.seed, w.order)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l := w.loads[key]; l != nil {
+		l.loads++
+		if l.busy || l.verdict.Verdict != VerdictUnknown {
+			cp.close()
+			return
+		}
+		w.again(l, cp)
+		return
+	}
+	l := &load{name: cp.attr.Name(), typ: cp.attr.Type, insns: len(cp.insns) / 8, loads: 1}
+	w.loads[key] = l
+	w.loadOrder = append(w.loadOrder, l)
+	w.again(l, cp)
+}
+
+// again starts to find out what came of a load.
+func (w *watcher) again(l *load, cp *captured) {
+	l.proc, l.tid, l.returned, l.actual, l.maps, l.refs = cp.proc, cp.tid, false, nil, nil, map[int]int{}
+	l.given = cp.insns
+	l.verdict, l.busy = verdict{Verdict: VerdictUnknown}, true
+	index := map[*counterMap]int{}
+	for _, r := range cp.refs {
+		fd, _ := cp.descriptor(r, w.order)
+		m := cp.maps[fd]
+		if m == nil {
+			continue
+		}
+		n, ok := index[m]
+		if !ok {
+			n = len(l.maps)
+			index[m] = n
+			l.maps = append(l.maps, m)
+		}
+		l.refs[r.Index] = n
+	}
+	if own, ok := cp.own[int32(cp.attr.BTFFD)]; ok && cp.attr.BTFFD != 0 && l.strings == nil {
+		l.strings = w.btfStrings(own)
+	}
+	l.beforeLines = parseLineInfo(cp.lineInfo, int(cp.attr.LineInfoRec), l.strings, w.order)
+	l.noRepeat = cp.missing
+	if l.noRepeat == "" {
+		l.repeat = cp.repeatable(w.order)
+	}
+	for _, fd := range cp.own {
+		l.fds = append(l.fds, fd)
+	}
+	if !slices.Contains(w.pending, l) {
+		w.pending = append(w.pending, l)
+	}
+	select {
+	case w.jobs <- l:
+	default:
+		l.closeFDs()
+		l.busy = false
+		l.repeat, l.noRepeat = nil, "too many programs were loaded at once"
+	}
+}
+
+func (l *load) closeFDs() {
+	for _, fd := range l.fds {
+		unix.Close(fd)
+	}
+	l.fds = nil
+}
+
+// repeatable returns the load with all descriptors replaced by copies.
+func (cp *captured) repeatable(order binary.ByteOrder) *bpfsys.Load {
+	r := &bpfsys.Load{Attr: *cp.attr, Insns: bytes.Clone(cp.insns), License: cp.license,
+		FuncInfo: cp.funcInfo, LineInfo: cp.lineInfo, CoreRelos: cp.coreRelos}
+	put := func(at int, fd int32) { order.PutUint32(r.Insns[at:], uint32(cp.own[fd])) }
+	for n := 0; n+16 <= len(r.Insns); n += 8 {
+		if r.Insns[n] != 0x18 {
+			continue
+		}
+		switch regSrc(r.Insns[n+1], order) {
+		case liveness.PseudoMapFD, liveness.PseudoMapValue:
+			put(n+4, int32(order.Uint32(r.Insns[n+4:])))
+		case 3:
+			if fd := int32(order.Uint32(r.Insns[n+12:])); fd > 0 {
+				put(n+12, fd)
+			}
+		}
+		n += 8
+	}
+	if r.Attr.BTFFD != 0 {
+		r.Attr.BTFFD = uint32(cp.own[int32(r.Attr.BTFFD)])
+	}
+	if r.Attr.AttachFD != 0 {
+		r.Attr.AttachFD = uint32(cp.own[int32(r.Attr.AttachFD)])
+	}
+	for i, fd := range cp.fdOf {
+		for len(r.FDArray) <= int(i) {
+			r.FDArray = append(r.FDArray, 0)
+		}
+		r.FDArray[i] = int32(cp.own[fd])
+	}
+	return r
+}

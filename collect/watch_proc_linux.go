@@ -1,0 +1,170 @@
+//go:build linux && (amd64 || arm64 || riscv64 || s390x)
+
+package collect
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bpfcov/bpfcov/collect/internal/bpfsys"
+)
+
+// process is one process of the command that loads programs.
+type process struct {
+	pid int
+
+	mu    sync.Mutex
+	pidfd int // -1 when there is none
+	gone  bool
+}
+
+// alive reports whether the process still runs. Once false, always false.
+func (p *process) alive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return false
+	}
+	if p.pidfd < 0 {
+		_, err := os.Stat(fmt.Sprintf("/proc/%d", p.pid))
+		p.gone = err != nil
+		return !p.gone
+	}
+	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	p.gone = err == nil && n > 0
+	return !p.gone
+}
+
+// close gives up the process's descriptor. It counts as ended from now on.
+func (p *process) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pidfd >= 0 {
+		unix.Close(p.pidfd)
+	}
+	p.pidfd, p.gone = -1, true
+}
+
+// processes finds the process of a thread. A notification names the thread, and descriptors can only be
+// had from a process. It is not safe for concurrent use.
+type processes struct {
+	byTID map[int]*process
+	byPID map[int]*process
+}
+
+// find returns the process of a thread that is stopped, so that the thread exists.
+func (ps *processes) find(tid int) (*process, error) {
+	if p := ps.byTID[tid]; p != nil && p.alive() {
+		// The process is the one that it was; is the thread still in it?
+		if tid == p.pid {
+			return p, nil
+		}
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", p.pid, tid)); err == nil {
+			return p, nil
+		}
+	}
+	pid, err := threadGroup(tid)
+	if err != nil {
+		return nil, err
+	}
+	p := ps.byPID[pid]
+	if p == nil || !p.alive() {
+		ps.sweep(64)
+		p = &process{pid: pid}
+		if p.pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
+			p.pidfd = -1
+		}
+		if ps.byPID == nil {
+			ps.byPID, ps.byTID = map[int]*process{}, map[int]*process{}
+		}
+		ps.byPID[pid] = p
+	}
+	ps.byTID[tid] = p
+	return p, nil
+}
+
+// sweep forgets processes that have ended, when there are more than limit.
+func (ps *processes) sweep(limit int) {
+	if len(ps.byPID) <= limit {
+		return
+	}
+	for pid, p := range ps.byPID {
+		if !p.alive() {
+			p.close()
+			delete(ps.byPID, pid)
+		}
+	}
+	for tid, p := range ps.byTID {
+		if !p.alive() {
+			delete(ps.byTID, tid)
+		}
+	}
+}
+
+// close gives all descriptors up.
+func (ps *processes) close() {
+	for _, p := range ps.byPID {
+		p.close()
+	}
+	ps.byPID, ps.byTID = nil, nil
+}
+
+// threadGroup returns the process id of a thread.
+func threadGroup(tid int) (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	if err != nil {
+		return 0, err
+	}
+	return statusField(status, "Tgid:", 10)
+}
+
+// statusField returns a number from a file in the manner of /proc/PID/status.
+func statusField(status []byte, name string, base int) (int, error) {
+	for line := range bytes.Lines(status) {
+		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
+			n, err := strconv.ParseInt(string(bytes.TrimSpace(rest)), base, 0)
+			return int(n), err
+		}
+	}
+	return 0, fmt.Errorf("no %s", name)
+}
+
+// descriptor returns a copy of the process's descriptor fd.
+func (p *process) descriptor(fd int32) (int, error) {
+	if p.pidfd < 0 {
+		return -1, errors.New("no pidfd")
+	}
+	return unix.PidfdGetfd(p.pidfd, int(fd), 0)
+}
+
+// mapDescriptor returns a copy of a descriptor of a map and what the kernel says of the map.
+func (p *process) mapDescriptor(tid int, fd int32) (int, bpfsys.MapInfo, error) {
+	own, err := p.descriptor(fd)
+	if err != nil {
+		// The process's first thread may have ended, or its threads may not share descriptors.
+		var fdinfo []byte
+		if fdinfo, err = os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", tid, fd)); err != nil {
+			return -1, bpfsys.MapInfo{}, err
+		}
+		id, err := statusField(fdinfo, "map_id:", 10)
+		if err != nil {
+			return -1, bpfsys.MapInfo{}, err
+		}
+		if own, err = bpfsys.OpenMap(uint32(id)); err != nil {
+			return -1, bpfsys.MapInfo{}, err
+		}
+	}
+	info, err := bpfsys.GetMapInfo(own)
+	if err != nil {
+		unix.Close(own)
+		return -1, info, err
+	}
+	return own, info, nil
+}

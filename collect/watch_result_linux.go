@@ -1,0 +1,165 @@
+//go:build linux && (amd64 || arm64 || riscv64 || s390x)
+
+package collect
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/bpfcov/bpfcov/collect/liveness"
+	"github.com/bpfcov/bpfcov/instrument/meta"
+)
+
+// objects returns what is known now: counters, states and lines.
+func (w *watcher) objects() []ObjectCounters {
+	objects := w.table.read()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before, live := map[meta.ObjectID]map[string][]uint32{}, map[meta.ObjectID]map[string][]uint32{}
+	for _, l := range w.loadOrder {
+		if l.verdict.Verdict != VerdictOK || l.verdict.afterLines == nil {
+			continue
+		}
+		for _, id := range l.objects() {
+			before[id] = unionLines(before[id], l.beforeLines)
+			live[id] = unionLines(live[id], l.verdict.afterLines)
+		}
+	}
+	for i := range objects {
+		o := &objects[i]
+		o.States = make([]CounterState, len(o.Counts))
+		for _, l := range w.loadOrder {
+			l.mergeStates(o)
+		}
+		for i, c := range o.Counts {
+			if c > 0 {
+				o.States[i] = StateLive
+			}
+		}
+		o.LiveLines = live[o.ObjectID]
+		o.EliminatedLines = subtractLines(before[o.ObjectID], o.LiveLines)
+	}
+	return objects
+}
+
+// objects returns the ids of the objects whose counters the program may touch, sorted.
+func (l *load) objects() []meta.ObjectID {
+	set := map[meta.ObjectID]bool{}
+	for n, m := range l.maps {
+		for i := range m.blocks {
+			if b := &m.blocks[i]; l.unseen || l.touches(uint32(n), b) {
+				set[b.ObjectID] = true
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(set), func(a, b meta.ObjectID) int { return slices.Compare(a[:], b[:]) })
+}
+
+// touches reports whether the program, as loaded, may write to a block of its map n. Programs linked
+// from several objects share one map with a block for each.
+func (l *load) touches(n uint32, b *Block) bool {
+	r := l.before
+	if r == nil || slices.Contains(r.Unknown, n) {
+		return true
+	}
+	in := func(a liveness.Access) bool { return a.Map == n && b.overlaps(a.Off, a.Size) }
+	return slices.ContainsFunc(r.Updates, in) || slices.ContainsFunc(r.Maybe, in)
+}
+
+// mergeStates raises o's states to what the load shows.
+func (l *load) mergeStates(o *ObjectCounters) {
+	for n, m := range l.maps {
+		for i := range m.blocks {
+			b := &m.blocks[i]
+			if b.ObjectID != o.ObjectID || b.N != len(o.States) {
+				continue
+			}
+			for i, s := range l.states(uint32(n), b) {
+				o.States[i] = max(o.States[i], s)
+			}
+		}
+	}
+}
+
+// states returns what the load shows of each counter of a block of its map n.
+func (l *load) states(n uint32, b *Block) []CounterState {
+	states := make([]CounterState, b.N)
+	v := &l.verdict
+	// mark sets the counters of accesses to s, and reports accesses that are not one counter.
+	mark := func(accesses []liveness.Access, s func(CounterState) CounterState) (odd bool) {
+		for _, a := range accesses {
+			if a.Map != n {
+				continue
+			}
+			if i, ok := b.Counter(a.Off, a.Size); ok {
+				states[i] = s(states[i])
+			} else if b.overlaps(a.Off, a.Size) {
+				odd = true
+			}
+		}
+		return odd
+	}
+	to := func(s CounterState) func(CounterState) CounterState {
+		return func(CounterState) CounterState { return s }
+	}
+	if l.unseen {
+		for i := range states {
+			states[i] = l.rest
+		}
+		if v.after != nil {
+			mark(v.after.Updates, to(StateLive))
+		}
+		return states
+	}
+	if l.before == nil {
+		return states // not looked at yet
+	}
+	// What the program had, by the fate of the whole load.
+	fate := StateUnknown
+	switch {
+	case v.Verdict == VerdictRejected:
+		fate = StateRejected
+	case v.Verdict == VerdictOK && v.known:
+		fate = StateEliminated
+	}
+	odd := mark(l.before.Updates, to(fate))
+	odd = mark(l.before.Maybe, to(fate)) || odd
+	anywhere := odd || slices.Contains(l.before.Unknown, n)
+	if fate != StateEliminated {
+		return states
+	}
+	// What it still has.
+	odd = mark(v.after.Updates, to(StateLive))
+	odd = mark(v.after.Maybe, func(s CounterState) CounterState { return max(s, StateUnknown) }) || odd
+	if odd || slices.Contains(v.after.Unknown, n) {
+		for i := range states {
+			if states[i] == StateEliminated || anywhere {
+				states[i] = max(states[i], StateUnknown)
+			}
+		}
+	}
+	return states
+}
+
+// programs returns the loads for the record, equal ones as one, sorted by name.
+func (w *watcher) programs() []ProgramLoad {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := map[string]*ProgramLoad{}
+	for _, l := range w.loadOrder {
+		if l.unseen && l.rest == StateNotLoaded {
+			continue // from before the run
+		}
+		v := &l.verdict
+		addProgram(all, &ProgramLoad{
+			Name: l.name, Type: programType(l.typ), Objects: l.objects(), Loads: l.loads, Verdict: v.Verdict,
+			Errno: v.Errno, Reason: v.Reason, Log: v.Log,
+			Insns: l.insns, Verified: v.Verified, Xlated: v.Xlated, Jited: v.Jited,
+		})
+	}
+	programs := make([]ProgramLoad, 0, len(all))
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		programs = append(programs, *all[k])
+	}
+	return programs
+}
