@@ -128,6 +128,21 @@ func needClang(t *testing.T) {
 	}
 }
 
+// eachClang runs f once for every clang on PATH that has a plugin, as a subtest with BPFCOV_CLANG set.
+func eachClang(t *testing.T, f func(t *testing.T, major int)) {
+	t.Helper()
+	needClang(t)
+	for _, c := range clangsOnPath() {
+		if c.major < MinLLVM || c.major > MaxLLVM || !PluginStatusOf(c.path, c.major).Usable() {
+			continue
+		}
+		t.Run(fmt.Sprintf("llvm-%d", c.major), func(t *testing.T) {
+			t.Setenv("BPFCOV_CLANG", c.path)
+			f(t, c.major)
+		})
+	}
+}
+
 func needBPF(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -276,38 +291,43 @@ func runTruth(t *testing.T, coll *ebpf.Collection, runs int) {
 }
 
 // TestExactCounts is the promise: after 100,000 runs on two CPUs every line and every branch has
-// exactly the count that the source says.
+// exactly the count that the source says, with every compiler and at every level.
 func TestExactCounts(t *testing.T) {
 	needBPF(t)
 	source, err := filepath.Abs("testdata/truth.bpf.c") // compile changes the working folder
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := func(t *testing.T, runs int) map[int]truth { return readTruth(t, source, uint64(runs)) }
-	for _, tc := range []struct {
-		flags string
-		runs  int
-	}{
-		{"-O2", 100_000},
-		{"-O2 -mcpu=v1", 2},
-		{"-O2 -mcpu=v2", 2},
-		{"-O2 -mcpu=v3", 20_000},
-		{"-O2 -mcpu=v4", 2},
-		{"-O1", 2},
-		{"-O3", 2},
-		{"-Os", 2},
-	} {
-		t.Run(tc.flags, func(t *testing.T) {
-			w := want(t, tc.runs)
-			o := mustCompile(t, source, append(strings.Fields(tc.flags), "-target", "bpf")...)
-			coll := load(t, o)
-			runTruth(t, coll, tc.runs)
-			got := evaluate(t, o, readCounters(t, o, counterMap(t, coll)))
-			if diff := cmp.Diff(w, annotated(got, w)); diff != "" {
-				t.Errorf("counts after %d runs (-want +got):\n%s", tc.runs, diff)
+	eachClang(t, func(t *testing.T, major int) {
+		for _, tc := range []struct {
+			flags string
+			runs  int
+			since int // first LLVM major
+		}{
+			{flags: "-O2", runs: 100_000},
+			{flags: "-O2 -mcpu=v1", runs: 2},
+			{flags: "-O2 -mcpu=v2", runs: 2},
+			{flags: "-O2 -mcpu=v3", runs: 20_000},
+			{flags: "-O2 -mcpu=v4", runs: 2, since: 17},
+			{flags: "-O1", runs: 2},
+			{flags: "-O3", runs: 2},
+			{flags: "-Os", runs: 2},
+		} {
+			if major < tc.since {
+				continue
 			}
-		})
-	}
+			t.Run(tc.flags, func(t *testing.T) {
+				want := readTruth(t, source, uint64(tc.runs))
+				o := mustCompile(t, source, append(strings.Fields(tc.flags), "-target", "bpf")...)
+				coll := load(t, o)
+				runTruth(t, coll, tc.runs)
+				got := evaluate(t, o, readCounters(t, o, counterMap(t, coll)))
+				if diff := cmp.Diff(want, annotated(got, want)); diff != "" {
+					t.Errorf("counts after %d runs (-want +got):\n%s", tc.runs, diff)
+				}
+			})
+		}
+	})
 }
 
 // TestFlagCounters checks -bpfcov-counter=flag: counters are 1 where counts are not 0.
@@ -380,41 +400,49 @@ func TestLiveness(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(string(src), "\n")
-	for _, flags := range []string{"-O2", "-O2 -mcpu=v1", "-O2 -mcpu=v3", "-O1", "-O3", "-Os"} {
-		t.Run(flags, func(t *testing.T) {
-			o := mustCompile(t, source, append(strings.Fields(flags), "-target", "bpf")...)
-			coll := load(t, o)
-			got := updates(t, coll.Programs["prog"])
-			m, err := covmap.DecodeSections(o.meta.Covmap, o.meta.Covfun, o.meta.Names, binary.LittleEndian)
-			if err != nil {
-				t.Fatal(err)
+	eachClang(t, func(t *testing.T, _ int) {
+		for _, flags := range []string{"-O2", "-O2 -mcpu=v1", "-O2 -mcpu=v3", "-O1", "-O3", "-Os"} {
+			t.Run(flags, func(t *testing.T) {
+				o := mustCompile(t, source, append(strings.Fields(flags), "-target", "bpf")...)
+				checkLiveness(t, o, load(t, o), lines)
+			})
+		}
+	})
+}
+
+// checkLiveness compares the regions of an object that are marked live and dead in the source with
+// the updates that the kernel kept.
+func checkLiveness(t *testing.T, o object, coll *ebpf.Collection, lines []string) {
+	t.Helper()
+	got := updates(t, coll.Programs["prog"])
+	m, err := covmap.DecodeSections(o.meta.Covmap, o.meta.Covfun, o.meta.Names, binary.LittleEndian)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for i, f := range m.Functions {
+		for _, r := range f.Regions {
+			if r.Count.Kind != covmap.CounterRef || r.Kind != covmap.CodeRegion {
+				continue
 			}
-			checked := 0
-			for i, f := range m.Functions {
-				for _, r := range f.Regions {
-					if r.Count.Kind != covmap.CounterRef || r.Kind != covmap.CodeRegion {
-						continue
-					}
-					text := lines[r.LineStart-1][r.ColStart-1:]
-					if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "case") && !strings.HasPrefix(text, "5") && !strings.HasPrefix(text, "1") {
-						continue // a condition, which runs as often as what is around it
-					}
-					checked++
-					id := int(o.meta.Functions[i].First) + int(r.Count.ID)
-					switch live := got[id] > 0; {
-					case strings.Contains(text, "// live") && !live:
-						t.Errorf("line %d: counter %d has no update in the kernel: %s", r.LineStart, id, text)
-					case strings.Contains(text, "// dead") && live:
-						t.Errorf("line %d: counter %d is still updated in the kernel: %s", r.LineStart, id, text)
-					}
-				}
+			text := lines[r.LineStart-1][r.ColStart-1:]
+			if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "case") && !strings.HasPrefix(text, "5") && !strings.HasPrefix(text, "1") {
+				continue // a condition, which runs as often as what is around it
 			}
-			if checked < 12 {
-				t.Errorf("found %d regions to check, want 12 or more", checked)
+			checked++
+			id := int(o.meta.Functions[i].First) + int(r.Count.ID)
+			switch live := got[id] > 0; {
+			case strings.Contains(text, "// live") && !live:
+				t.Errorf("line %d: counter %d has no update in the kernel: %s", r.LineStart, id, text)
+			case strings.Contains(text, "// dead") && live:
+				t.Errorf("line %d: counter %d is still updated in the kernel: %s", r.LineStart, id, text)
 			}
-			if t.Failed() {
-				t.Logf("updates in the kernel: %v", got)
-			}
-		})
+		}
+	}
+	if checked < 12 {
+		t.Errorf("found %d regions to check, want 12 or more", checked)
+	}
+	if t.Failed() {
+		t.Logf("updates in the kernel: %v", got)
 	}
 }

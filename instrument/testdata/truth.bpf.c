@@ -105,7 +105,7 @@ SEC("xdp") int truth(struct xdp_md *ctx) { //=1
 	}
 
 	u32 n = 0;	      //=1
-	while (1) {	      //=4
+	for (;;) {	      //=4
 		if (n >= 4)   //=4 ?1,3
 			break; //=1
 		if (n == 1) { //=3 ?1,2
