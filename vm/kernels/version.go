@@ -8,14 +8,18 @@ import (
 	"strings"
 )
 
-// compareVersions orders version strings as dpkg does (deb-version(7)): runs of digits by value, everything else by
-// letters before other characters, with "~" before the end. So 6.2 < 6.12 and 7.3~rc7 < 7.3.
+// compareVersions orders version strings as dpkg does (deb-version(7)): epoch, then what stands before the last "-",
+// then what follows it; in each, runs of digits by value, everything else by letters before other characters, with
+// "~" before the end. So 6.2 < 6.12, 7.3~rc7 < 7.3, and 6.12.107-1 < 6.12.107+deb13-1.
 func compareVersions(a, b string) int {
 	ae, a := cutEpoch(a)
 	be, b := cutEpoch(b)
-	if c := compareNumbers(ae, be); c != 0 {
-		return c
-	}
+	au, ar := cutRevision(a)
+	bu, br := cutRevision(b)
+	return cmp.Or(compareNumbers(ae, be), comparePart(au, bu), comparePart(ar, br))
+}
+
+func comparePart(a, b string) int {
 	for a != "" || b != "" {
 		an, bn := nonDigits(a), nonDigits(b)
 		if c := compareText(a[:an], b[:bn]); c != 0 {
@@ -29,6 +33,13 @@ func compareVersions(a, b string) int {
 		a, b = a[ad:], b[bd:]
 	}
 	return 0
+}
+
+func cutRevision(v string) (upstream, revision string) {
+	if i := strings.LastIndexByte(v, '-'); i >= 0 {
+		return v[:i], v[i+1:]
+	}
+	return v, ""
 }
 
 func cutEpoch(v string) (epoch, rest string) {
