@@ -19,6 +19,11 @@ type WatchOptions struct {
 	// Settle is the longest time to wait for counters to stand still before they are read for
 	// the last time, 300 milliseconds if 0, no time if negative.
 	Settle time.Duration
+	// Earlier also counts in maps that are there before the run and that no load of the run uses,
+	// as a difference: an earlier run left its programs attached. It is for machines on which
+	// nothing else runs instrumented programs, such as a virtual machine of one cell; elsewhere
+	// it takes what others do for this run's.
+	Earlier bool
 	// Log, if not nil, is told what the watcher could not do, in one line each time.
 	Log func(format string, args ...any)
 }

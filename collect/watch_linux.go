@@ -130,7 +130,7 @@ func newWatcher(o WatchOptions) *watcher {
 	}
 	w := &watcher{o: o, order: bpfsys.NativeOrder(), jobs: make(chan *load, 4096),
 		loads: map[uint64]*load{}, strings: map[uint32][]byte{}}
-	w.table = newMapTable(w.order)
+	w.table = newMapTable(w.order, o.Earlier)
 	w.firstMap = w.table.newer
 	w.earlierPrograms()
 	return w

@@ -45,7 +45,8 @@ type mapTable struct {
 	folded map[meta.ObjectID]*ObjectCounters
 }
 
-func newMapTable(order binary.ByteOrder) *mapTable {
+// newMapTable returns a table that knows which maps there are. With earlier it holds those with counters.
+func newMapTable(order binary.ByteOrder, earlier bool) *mapTable {
 	t := &mapTable{order: order, seed: maphash.MakeSeed(), held: map[uint32]*counterMap{},
 		other: map[uint32]uint64{}, folded: map[meta.ObjectID]*ObjectCounters{}}
 	for {
@@ -54,6 +55,9 @@ func newMapTable(order binary.ByteOrder) *mapTable {
 			return t
 		}
 		t.newer = id
+		if !earlier {
+			continue
+		}
 		fd, err := bpfsys.OpenMap(id)
 		if err != nil {
 			continue
