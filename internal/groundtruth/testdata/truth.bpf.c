@@ -150,7 +150,8 @@ static int versions(void)
 	} else {                                                   // want N
 		bpf_get_prandom_u32();                                 // want eliminated before 6.2, N since 6.2
 		bpf_get_smp_processor_id();                            // want eliminated before 6.2, N since 6.2
-	}                                                          // want N
+	}                                                          // want eliminated before 6.2, N since 6.2
+	bpf_get_prandom_u32();                                     // want N
 	if (bpf_core_enum_value_exists(enum bpf_func_id___loop, BPF_FUNC_loop___loop)) // want N; branch eliminated:N before 5.17, N:eliminated since 5.17
 		sink += 7;                                             // want eliminated before 5.17, N since 5.17
 	else                                                       // want N before 5.17, eliminated since 5.17
