@@ -25,7 +25,8 @@ import (
 
 // TestDifferential compares Decode, Evaluate and Write with the llvm-cov that is installed, on random
 // programs with random counters: SF, FN, FNDA, DA in order, BRDA as a multiset per line, and the
-// six totals of the file. BPFCOV_DIFF=N multiplies the number of programs.
+// six totals of the file. The default takes some 10 seconds of processor
+// time; BPFCOV_DIFF=N multiplies the number of programs.
 func TestDifferential(t *testing.T) {
 	factor := 1
 	if s := os.Getenv("BPFCOV_DIFF"); s != "" {
@@ -36,7 +37,10 @@ func TestDifferential(t *testing.T) {
 		factor = n
 	}
 	cov := []string{"-fprofile-instr-generate", "-fcoverage-mapping", "-w", "-c"}
-	relative := []string{"-fcoverage-compilation-dir=."}
+	const relative = "-fcoverage-compilation-dir=."
+	bpf := func(target string, more ...string) []string {
+		return append([]string{"-target", target, "-mcpu=v3", "-O1", "-mllvm", "-bpf-stack-size=100000"}, more...)
+	}
 	for table, tt := range []struct {
 		name     string
 		llvm     int
@@ -44,20 +48,27 @@ func TestDifferential(t *testing.T) {
 		flags    []string
 		programs int
 		link     int // programs in one object
+		csmith   bool
 	}{
-		{name: "bpfel", llvm: 19, required: true, programs: 40, flags: append([]string{"-target", "bpf", "-mcpu=v3", "-mllvm", "-bpf-stack-size=100000", "-O1"}, relative...)},
-		{name: "bpfeb", llvm: 19, required: true, programs: 20, flags: append([]string{"-target", "bpfeb", "-mcpu=v3", "-mllvm", "-bpf-stack-size=100000", "-O1"}, relative...)},
-		{name: "bpf plain names", llvm: 19, required: true, programs: 6, flags: []string{"-target", "bpf", "-mcpu=v3", "-mllvm", "-bpf-stack-size=100000", "-O2", "-mllvm", "-enable-name-compression=false"}},
-		{name: "bpf mcdc", llvm: 19, required: true, programs: 6, flags: append([]string{"-target", "bpf", "-mcpu=v3", "-mllvm", "-bpf-stack-size=100000", "-O1", "-fcoverage-mcdc"}, relative...)},
-		{name: "host", llvm: 19, required: true, programs: 30},
-		{name: "linked", llvm: 19, required: true, programs: 6, link: 3, flags: relative},
-		{name: "host", llvm: 14, programs: 10},
-		{name: "bpfel", llvm: 22, programs: 10, flags: append([]string{"-target", "bpf", "-mcpu=v3", "-mllvm", "-bpf-stack-size=100000", "-O1"}, relative...)},
-		{name: "bpfeb", llvm: 22, programs: 4, flags: append([]string{"-target", "bpfeb", "-mcpu=v3", "-mllvm", "-bpf-stack-size=100000", "-O1"}, relative...)},
-		{name: "host", llvm: 22, programs: 6},
+		{name: "bpfel", llvm: 19, required: true, programs: 16, flags: bpf("bpf", relative)},
+		{name: "bpfeb", llvm: 19, required: true, programs: 8, flags: bpf("bpfeb", relative)},
+		{name: "bpf plain names", llvm: 19, required: true, programs: 3, flags: bpf("bpf", "-mllvm", "-enable-name-compression=false")},
+		{name: "bpf mcdc", llvm: 19, required: true, programs: 3, flags: bpf("bpf", relative, "-fcoverage-mcdc")},
+		{name: "host", llvm: 19, required: true, programs: 10},
+		{name: "linked", llvm: 19, required: true, programs: 3, link: 3, flags: []string{relative}},
+		{name: "host", llvm: 14, programs: 4},
+		{name: "bpfel", llvm: 22, programs: 5, flags: bpf("bpf", relative)},
+		{name: "bpfeb", llvm: 22, programs: 2, flags: bpf("bpfeb", relative)},
+		{name: "host", llvm: 22, programs: 3},
+		{name: "csmith host", llvm: 19, programs: 2, csmith: true},
+		{name: "csmith host", llvm: 22, programs: 2, csmith: true},
 	} {
 		t.Run(fmt.Sprintf("%s LLVM %d", tt.name, tt.llvm), func(t *testing.T) {
 			tools := findTools(t, tt.llvm, tt.required)
+			if tt.csmith {
+				tools.csmith = findCsmith(t)
+				tt.flags = append(tt.flags, "-I"+csmithInclude)
+			}
 			var sum tally
 			var wg sync.WaitGroup
 			gate := make(chan struct{}, runtime.NumCPU())
@@ -88,6 +99,21 @@ type tally struct{ objects, functions, lines, branches, files, source, differenc
 type toolset struct {
 	major                int
 	clang, profdata, cov string
+	csmith               string // "" for our own generator
+}
+
+// csmithInclude is where distributions put csmith.h.
+const csmithInclude = "/usr/include/csmith"
+
+func findCsmith(t *testing.T) string {
+	path, err := exec.LookPath("csmith")
+	if err == nil {
+		_, err = os.Stat(filepath.Join(csmithInclude, "csmith.h"))
+	}
+	if err != nil {
+		t.Skip("csmith and its headers are not installed:", err)
+	}
+	return path
 }
 
 func findTools(t *testing.T, major int, required bool) toolset {
@@ -133,7 +159,15 @@ func (d *difference) run(flags []string, link int) {
 	var objects []string
 	for i := range link {
 		src := ""
-		for name, text := range generateC(d.seed+uint64(i)<<48, fmt.Sprintf("p%d_", i)) {
+		program := generateC(d.seed+uint64(i)<<48, fmt.Sprintf("p%d_", i))
+		if d.tools.csmith != "" {
+			text, ok := d.command(d.tools.csmith, "--seed", fmt.Sprint(uint32(d.seed)+1), "--max-funcs", "8")
+			if !ok {
+				return
+			}
+			program = map[string]string{"src/t.c": string(text)}
+		}
+		for name, text := range program {
 			name = filepath.Join(fmt.Sprintf("p%d", i), name)
 			if filepath.Ext(name) == ".c" {
 				src = name

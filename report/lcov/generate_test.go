@@ -528,6 +528,7 @@ func (g *generator) switchStmt(depth int) {
 	if g.rng.IntN(2) == 0 {
 		g.raw("default:")
 		g.gap()
+		g.bare = true // C before C23 wants a statement after a label
 		g.stmt(depth - 1)
 		g.gap()
 	} else if g.rng.IntN(2) == 0 {
