@@ -3,6 +3,7 @@ package groundtruth
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +39,23 @@ type truth struct {
 	wants                   map[string][]Want
 }
 
-func build(t *testing.T) *truth {
+// clangs returns the installed compilers that the wants hold for and that a pass plugin can be built
+// for. Clang 14 to 16 map conditions with CO-RE builtins in another way.
+func clangs() []string {
+	var found []string
+	for major := 19; major < 40; major++ {
+		name := fmt.Sprintf("clang-%d", major)
+		_, noClang := exec.LookPath(name)
+		_, noHeaders := exec.LookPath(fmt.Sprintf("llvm-config-%d", major))
+		if noClang == nil && noHeaders == nil {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// build compiles the program with a clang, and the loader.
+func build(t *testing.T, compiler string) *truth {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("loading BPF programs needs root")
@@ -53,8 +70,8 @@ func build(t *testing.T) *truth {
 	clang := filepath.Join(dir, "bpfcov-clang")
 	run(t, nil, "go", "build", "-o", clang, "github.com/bpfcov/bpfcov/cmd/bpfcov-clang")
 	run(t, []string{"CGO_ENABLED=0"}, "go", "build", "-o", b.loader, "./loader")
-	run(t, []string{"BPFCOV_META_DIR=" + b.metaDir, "BPFCOV_CACHE=" + os.Getenv("BPFCOV_CACHE")},
-		clang, "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-c", "testdata/truth.bpf.c", "-o", b.object)
+	run(t, []string{"BPFCOV_META_DIR=" + b.metaDir, "BPFCOV_CLANG=" + compiler}, clang,
+		"-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-c", "testdata/truth.bpf.c", "-o", b.object)
 	for _, name := range []string{"truth.bpf.c", "truth.h"} {
 		f, err := os.Open(filepath.Join("testdata", name))
 		if err != nil {
@@ -93,6 +110,9 @@ func (b *truth) check(t *testing.T, records []collect.Record) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(r.Cells) != 1 {
+		t.Errorf("got %d cells, want 1", len(r.Cells))
+	}
 	for i, c := range r.Cells {
 		problems := Check(r, i, b.wants, runs)
 		for _, p := range problems {
@@ -101,20 +121,28 @@ func (b *truth) check(t *testing.T, records []collect.Record) {
 	}
 }
 
-// TestHost checks the running kernel without a machine.
+// TestHost checks the running kernel without a machine, with every compiler that there is.
 func TestHost(t *testing.T) {
-	b := build(t)
-	cmd := exec.Command(b.loader, b.object, strconv.Itoa(runs))
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	r, err := collect.Exec(t.Context(), cmd, collect.ExecOptions{})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, &out)
+	found := clangs()
+	if len(found) == 0 {
+		t.Fatal("no clang-19 or newer on PATH; run scripts/setup.sh test")
 	}
-	if r.Run.Outcome != collect.Passed {
-		t.Fatalf("loader: %s %s\n%s", r.Run.Outcome, r.Run.Reason, &out)
+	for _, compiler := range found {
+		t.Run(compiler, func(t *testing.T) {
+			b := build(t, compiler)
+			cmd := exec.Command(b.loader, b.object, strconv.Itoa(runs))
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			r, err := collect.Exec(t.Context(), cmd, collect.ExecOptions{})
+			if err != nil {
+				t.Fatalf("%v\n%s", err, &out)
+			}
+			if r.Run.Outcome != collect.Passed {
+				t.Fatalf("loader: %s %s\n%s", r.Run.Outcome, r.Run.Reason, &out)
+			}
+			b.check(t, []collect.Record{*r})
+		})
 	}
-	b.check(t, []collect.Record{*r})
 }
 
 // TestKernels checks several kernels, two processors each.
@@ -122,7 +150,11 @@ func TestKernels(t *testing.T) {
 	if testing.Short() {
 		t.Skip("boots kernels")
 	}
-	b := build(t)
+	found := clangs()
+	if len(found) == 0 {
+		t.Fatal("no clang-19 or newer on PATH; run scripts/setup.sh test")
+	}
+	b := build(t, found[0])
 	store := &kernels.Store{Log: t.Logf}
 	for _, spec := range kernelSpecs {
 		t.Run(strings.NewReplacer(":", "-", "/", "-", "*", "x").Replace(spec), func(t *testing.T) {
