@@ -23,7 +23,7 @@ type machine struct {
 // Deadlines of the host for what the agent should have ended by itself.
 const (
 	setupTimeout = 90 * time.Second // from hello to the first test, and between tests
-	runSlack     = 60 * time.Second // on top of a test's own timeout
+	runSlack     = 2 * guest.Slack  // on top of a test's own timeout
 	exitTimeout  = 20 * time.Second // for QEMU to end after its guest did
 )
 
@@ -88,7 +88,10 @@ func (m *machine) boot(ctx context.Context, n int, s *session) error {
 	defer cancel(nil)
 	s.started = time.Now()
 	c := m.qemu
-	c.Append = append([]string{guest.TimeParam + "=" + strconv.FormatInt(s.started.UnixNano(), 10)}, c.Append...)
+	c.Append = append([]string{
+		guest.TimeParam + "=" + strconv.FormatInt(s.started.UnixNano(), 10),
+		guest.LimitParam + "=" + strconv.Itoa(int(guest.Job{Tests: m.c.Tests}.Limit().Seconds())),
+	}, c.Append...)
 	v, err := qemu.Start(context.WithoutCancel(ctx), c) // ended below, after what it still has to say
 	if err != nil {
 		return &startError{err}

@@ -60,15 +60,14 @@ func (k Kind) limit() int {
 
 // Encoder writes messages to a port. It is not safe for concurrent use: a port has one writer.
 type Encoder struct {
-	w     io.Writer
-	seq   uint32
-	buf   []byte
-	table *crc32.Table
+	w   io.Writer
+	seq uint32
+	buf []byte
 }
 
 // NewEncoder returns an encoder of a new stream.
 func NewEncoder(w io.Writer) *Encoder {
-	return &Encoder{w: w, table: crc32.MakeTable(crc32.Castagnoli)}
+	return &Encoder{w: w}
 }
 
 // Encode writes one message in as many frames as it needs, each by one call of Write.
@@ -88,7 +87,7 @@ func (e *Encoder) Encode(k Kind, payload []byte) error {
 		b = binary.LittleEndian.AppendUint32(b, e.seq)
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(part)))
 		b = append(b, part...)
-		b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, e.table))
+		b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 		e.buf = b
 		e.seq++
 		if _, err := e.w.Write(b); err != nil {
@@ -109,14 +108,13 @@ type Message struct {
 
 // Decoder reads messages. Memory is allocated only for bytes that arrived, and at most MaxRecord.
 type Decoder struct {
-	r     io.Reader
-	seq   uint32
-	table *crc32.Table
+	r   io.Reader
+	seq uint32
 }
 
 // NewDecoder returns a decoder of the stream r.
 func NewDecoder(r io.Reader) *Decoder {
-	return &Decoder{r: r, table: crc32.MakeTable(crc32.Castagnoli)}
+	return &Decoder{r: r}
 }
 
 // Next returns the next message. It returns [io.EOF] at the end of the stream between two messages,
@@ -179,7 +177,7 @@ func (d *Decoder) frame() (m Message, more bool, err error) {
 		return m, false, err
 	}
 	payload := body[:n:n]
-	sum := crc32.Update(crc32.Checksum(head[:], d.table), d.table, payload)
+	sum := crc32.Update(crc32.ChecksumIEEE(head[:]), crc32.IEEETable, payload)
 	if got := binary.LittleEndian.Uint32(body[n:]); got != sum {
 		return bad("checksum %08x, want %08x", got, sum)
 	}

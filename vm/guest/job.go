@@ -13,11 +13,12 @@ const (
 	Dir      = "/bpfcov"
 	InitPath = "/init" // the agent; the kernel starts it as PID 1
 	JobPath  = Dir + "/job.json"
-	// PortName is the name of the virtio-serial port, as /sys/class/virtio-ports/*/name shows it.
-	PortName = "bpfcov"
 	// TimeParam is the kernel parameter that carries the host's time at the start of QEMU, in
 	// nanoseconds since 1970. The kernel ignores parameters with a dot that it does not know.
 	TimeParam = "bpfcov.time"
+	// LimitParam is the kernel parameter with the number of seconds after which PID 1 powers off, whatever the
+	// worker does. It is not in the job so that PID 1 need not read that, at 10 ms a time.
+	LimitParam = "bpfcov.limit"
 )
 
 // JobVersion is the version of the job file. The agent refuses others.
@@ -75,6 +76,18 @@ func (t Test) Deadline() time.Duration {
 		return DefaultTimeout
 	}
 	return t.Timeout
+}
+
+// Slack is what a test may take beyond its deadline: to be killed, and to have its counters read.
+const Slack = 30 * time.Second
+
+// Limit is the longest time that the job may take, boot excluded.
+func (j Job) Limit() time.Duration {
+	d := 2 * time.Minute
+	for _, t := range j.Tests {
+		d += t.Deadline() + Slack
+	}
+	return d
 }
 
 // Encode returns the job file.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,11 +100,16 @@ func initMain() {
 		powerOff()
 		select {}
 	}()
-	// Nothing in here waits for the worker without this limit; the worker has its own, shorter ones.
-	limit := time.Minute
-	if b, err := os.ReadFile(JobPath); err == nil {
-		if job, err := DecodeJob(b); err == nil {
-			limit += job.limit()
+	if err := switchRoot(); err != nil {
+		complain("init: %v", err)
+		return
+	}
+	mountEarly()
+	// The worker has its own, shorter limits; this one is for a worker that cannot keep them.
+	limit := time.Hour
+	if v, ok := kernelParam(LimitParam); ok {
+		if sec, err := strconv.Atoi(v); err == nil && sec > 0 {
+			limit = time.Duration(sec) * time.Second
 		}
 	}
 	watchdog := time.AfterFunc(limit, func() {
@@ -111,11 +117,6 @@ func initMain() {
 		powerOff()
 	})
 	defer watchdog.Stop()
-	if err := switchRoot(); err != nil {
-		complain("init: %v", err)
-		return
-	}
-	mountEarly()
 	self := InitPath
 	worker, err := os.StartProcess(self, []string{self, workerArg}, &os.ProcAttr{
 		Env:   defaultEnv(),
@@ -142,15 +143,6 @@ func initMain() {
 			return
 		}
 	}
-}
-
-// limit is the longest time that the job may take after the worker's start.
-func (j *Job) limit() time.Duration {
-	d := time.Minute
-	for _, t := range j.Tests {
-		d += t.Deadline() + runSlack
-	}
-	return d
 }
 
 // defaultEnv is the environment of tests, before their own.

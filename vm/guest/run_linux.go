@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// runSlack is what a test may take beyond its timeout: to be killed, and to have its counters read.
-	runSlack = 30 * time.Second
 	// killGrace is the time between SIGQUIT, which makes a Go program print its goroutines, and SIGKILL.
 	killGrace = 2 * time.Second
 	// drainTimeout is how long output may come after everything that could write it was killed.
@@ -121,7 +119,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 			cancel()
 			select {
 			case r = <-done:
-			case <-time.After(runSlack / 2):
+			case <-time.After(Slack / 2):
 			}
 		}
 	}

@@ -61,7 +61,9 @@ type closure struct {
 // maxScripts bounds a chain of scripts that are each other's interpreter; the kernel allows 4 (fs/exec.c).
 const maxScripts = 4
 
-func (c *closure) host(guest string) string { return filepath.Join(c.sysroot, filepath.FromSlash(guest)) }
+func (c *closure) host(guest string) string {
+	return filepath.Join(c.sysroot, filepath.FromSlash(guest))
+}
 
 func (c *closure) add(guest, host string) bool {
 	if c.seen[guest] {

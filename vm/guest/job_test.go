@@ -1,0 +1,71 @@
+package guest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestJobRoundTrip(t *testing.T) {
+	want := Job{
+		Version:     JobVersion,
+		Hostname:    "h",
+		PortModules: []Module{{Name: "virtio", Path: "/bpfcov/modules/000-virtio.ko"}},
+		Modules:     []Module{{Name: "veth", Path: "/x", Optional: true}},
+		Sysctls:     []Sysctl{{"kernel.panic_on_oops", "1"}},
+		Tests: []Test{
+			{Name: "a", Command: []string{"true"}},
+			{Name: "b", Command: []string{"sh", "-c", "exit 1"}, Env: []string{"A=1", "B="}, Dir: "/tmp", Timeout: time.Second},
+		},
+	}
+	b, err := want.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeJob(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, *got); diff != "" {
+		t.Errorf("job (-want +got):\n%s", diff)
+	}
+	if got, want := want.Limit(), 2*time.Minute+DefaultTimeout+time.Second+2*Slack; got != want {
+		t.Errorf("limit: got %v, want %v", got, want)
+	}
+}
+
+func TestJobRefuses(t *testing.T) {
+	ok := []string{"true"}
+	for _, tt := range []struct {
+		want string
+		job  Job
+	}{
+		{"test 1 has no name", Job{Tests: []Test{{Command: ok}}}},
+		{`two tests are called "a"`, Job{Tests: []Test{{Name: "a", Command: ok}, {Name: "a", Command: ok}}}},
+		{`test "a" has no command`, Job{Tests: []Test{{Name: "a"}}}},
+		{`directory "x" is not absolute`, Job{Tests: []Test{{Name: "a", Command: ok, Dir: "x"}}}},
+		{"want NAME=value", Job{Tests: []Test{{Name: "a", Command: ok, Env: []string{"A"}}}}},
+		{"not a name below /proc/sys", Job{Sysctls: []Sysctl{{"../../sysrq-trigger", "c"}}}},
+		{"not a name below /proc/sys", Job{Sysctls: []Sysctl{{"", "c"}}}},
+	} {
+		if _, err := tt.job.Encode(); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("got error %v, want one with %q", err, tt.want)
+		}
+	}
+	if _, err := DecodeJob([]byte(`{"version": 99}`)); err == nil || !strings.Contains(err.Error(), "version 99") {
+		t.Errorf("job of another version: got error %v", err)
+	}
+}
+
+func TestSysctlPath(t *testing.T) {
+	for name, want := range map[string]string{
+		"net.core.bpf_jit_enable":        "/proc/sys/net/core/bpf_jit_enable",
+		"net/ipv4/conf/eth0.1/rp_filter": "/proc/sys/net/ipv4/conf/eth0.1/rp_filter",
+	} {
+		if got, err := (Sysctl{Name: name}).path(); got != want || err != nil {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, want)
+		}
+	}
+}
