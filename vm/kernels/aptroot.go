@@ -194,11 +194,16 @@ func (r *aptRoot) update(ctx context.Context) error {
 		return ierr
 	}
 	if !slices.ContainsFunc(idx, func(f indexFile) bool { return f.suite == r.suite || f.release == r.suite || f.codename == r.suite }) {
-		var unreachable bool
+		absent, other := 0, 0
 		for line := range strings.Lines(string(out)) {
-			unreachable = unreachable || strings.HasPrefix(line, "W: Failed to fetch")
+			switch {
+			case strings.Contains(line, "does not have a Release file"):
+				absent++
+			case strings.HasPrefix(line, "E: "), strings.HasPrefix(line, "W: Failed to fetch"):
+				other++
+			}
 		}
-		if err != nil && !unreachable && bytes.Contains(out, []byte("does not have a Release file")) {
+		if err != nil && absent > 0 && other == 0 {
 			return &NoMatchError{Spec: r.spec, Arch: r.arch.goarch, NoSuite: true, Suites: r.hostSuites}
 		}
 		if err == nil {

@@ -5,7 +5,7 @@ import (
 )
 
 // readConfig reads the features of a kernel's .config.
-func readConfig(b []byte, arch string) Features {
+func readConfig(b []byte) Features {
 	opt := map[string]string{}
 	for line := range strings.Lines(string(b)) {
 		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok && strings.HasPrefix(k, "CONFIG_") {

@@ -91,7 +91,7 @@ func (s *Store) openFile(ctx context.Context, sp spec, a archInfo) (*Kernel, err
 		filepath.Join(k.Modules, "config"), filepath.Join(base, "config"), filepath.Join(base, ".config"),
 	} {
 		if b, err := os.ReadFile(c); err == nil && filepath.IsAbs(c) {
-			k.Config, k.Features = c, readConfig(b, a.goarch)
+			k.Config, k.Features = c, readConfig(b)
 			break
 		}
 	}

@@ -104,22 +104,24 @@ func (s *Store) finish(k *Kernel, dir string) error {
 		return fmt.Errorf("the image is for %s, not for %s", a, k.Arch)
 	}
 	k.Image = packedName
+	imageBytes := len(b)
 	if img, changed := bootImage(b, k.Arch, s.logf); changed {
 		if err := os.WriteFile(filepath.Join(dir, unpackedName), img, 0o644); err != nil {
 			return err
 		}
 		k.Image, k.Packed = unpackedName, packedName
+		imageBytes = len(img)
 	}
 	if _, err := os.Stat(filepath.Join(dir, k.Modules)); err != nil {
 		k.Modules = ""
 	}
 	if c, err := os.ReadFile(filepath.Join(dir, configName)); err == nil {
-		k.Config, k.Features = configName, readConfig(c, k.Arch)
+		k.Config, k.Features = configName, readConfig(c)
 	}
 	if k.Size, err = diskSize(dir); err != nil {
 		return err
 	}
-	j, err := json.MarshalIndent(k, "", "\t")
+	j, err := json.MarshalIndent(storedKernel{*k, int64(imageBytes)}, "", "\t")
 	if err != nil {
 		return err
 	}

@@ -234,7 +234,7 @@ func parseModinfo(data []byte) (modinfo, error) {
 	var m modinfo
 	f, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {
-		return m, err
+		return m, fmt.Errorf("not an ELF file: %w", err)
 	}
 	s := f.Section(".modinfo")
 	if s == nil || s.Type == elf.SHT_NOBITS {

@@ -59,6 +59,12 @@ func recordName(sp spec, a archInfo) string {
 	return hex.EncodeToString(h[:12]) + ".json"
 }
 
+// A storedKernel is the content of kernel.json.
+type storedKernel struct {
+	Kernel
+	ImageBytes int64 `json:"image_bytes"` // tells an image that was cut from a whole one
+}
+
 // load reads a kernel of the store, nil when it is not there or not whole.
 func (s *Store) load(id string) *Kernel {
 	dir, err := s.dir()
@@ -70,10 +76,11 @@ func (s *Store) load(id string) *Kernel {
 	if err != nil {
 		return nil
 	}
-	k := &Kernel{}
-	if json.Unmarshal(b, k) != nil {
+	var sk storedKernel
+	if json.Unmarshal(b, &sk) != nil {
 		return nil
 	}
+	k := &sk.Kernel
 	for _, p := range []*string{&k.Image, &k.Packed, &k.Modules, &k.Config} {
 		if *p == "" {
 			continue
@@ -86,7 +93,7 @@ func (s *Store) load(id string) *Kernel {
 			return nil
 		}
 	}
-	if k.Image == "" {
+	if st, err := os.Stat(k.Image); err != nil || !st.Mode().IsRegular() || st.Size() != sk.ImageBytes {
 		return nil
 	}
 	k.Dir = dir
