@@ -1,0 +1,61 @@
+package collect
+
+import (
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestVerifierLog(t *testing.T) {
+	for name, c := range map[string]struct {
+		log  string
+		n    int
+		line string
+	}{
+		"empty":      {"", 0, ""},
+		"success":    {"verification time 183 usec\nstack depth 0\nprocessed 20 insns (limit 1000000) max_states_per_insn 0 total_states 1 peak_states 1 mark_read 0\n", 20, ""},
+		"refused":    {"0: (79) r0 = *(u64 *)(r9 +0)\nR9 !read_ok\nprocessed 2 insns (limit 1000000) max_states_per_insn 0\n", 2, "R9 !read_ok"},
+		"4.x":        {"unknown func bpf_x#9\nprocessed 131073 insns (limit 131072), stack depth 40\n", 131073, "unknown func bpf_x#9"},
+		"no newline": {"jump out of range", 0, "jump out of range"},
+		"no stats":   {"processed by hand\n", 0, ""},
+		"number":     {"processed 99999999999999999999 insns\n", 0, ""},
+	} {
+		if n, line := processed(c.log), tellingLine(c.log); n != c.n || line != c.line {
+			t.Errorf("%s: got %d and %q, want %d and %q", name, n, line, c.n, c.line)
+		}
+	}
+	if got := tailOf("first\nsecond\nthird", 9); got != "third" {
+		t.Errorf("tail: got %q, want whole lines", got)
+	}
+	if got := tellingLine(strings.Repeat("x", 1000)); len(got) != 300 {
+		t.Errorf("long line: got %d bytes, want 300", len(got))
+	}
+}
+
+func TestParseLineInfo(t *testing.T) {
+	strs := []byte("\x00a.c\x00lib/b.h\x00unterminated")
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		rec := func(size int, values ...[2]uint32) (b []byte) {
+			for i, v := range values {
+				r := make([]byte, size)
+				order.PutUint32(r, uint32(i))
+				order.PutUint32(r[4:], v[0])
+				order.PutUint32(r[12:], v[1]<<10|7)
+				b = append(b, r...)
+			}
+			return b
+		}
+		in := [][2]uint32{{1, 9}, {1, 3}, {5, 100}, {1, 9}, {1, 0}, {13, 4}, {999, 5}, {0, 6}}
+		want := map[string][]uint32{"a.c": {3, 9}, "lib/b.h": {100}}
+		for _, size := range []int{16, 24} {
+			if d := cmp.Diff(want, parseLineInfo(append(rec(size, in...), 1, 2, 3), size, strs, order)); d != "" {
+				t.Errorf("%v, records of %d bytes: -want +got:\n%s", order, size, d)
+			}
+		}
+		if got := parseLineInfo(rec(16, in...), 8, strs, order); got != nil {
+			t.Errorf("records too small: got %v", got)
+		}
+	}
+}
