@@ -239,6 +239,41 @@ func (d *difference) compare(object string) {
 			return
 		}
 		d.difference(c, string(want))
+		d.sameShape(m, c, o)
+	}
+}
+
+// sameShape checks that ranks give the lines and branches that counts give, which report/model needs.
+func (d *difference) sameShape(m *covmap.Mapping, counts *covmap.Coverage, o covmap.Options) {
+	rng := rand.New(rand.NewPCG(d.seed, 0x5a))
+	greater := func(a, b uint64) uint64 { return max(a, b) }
+	ranks, err := m.EvaluateWith(&covmap.Rules{
+		Leaf: func(*covmap.Function, uint32) uint64 { return rng.Uint64N(4) },
+		Sub:  func(a, _ uint64) uint64 { return a }, Add: greater, Join: greater,
+	}, o)
+	if err != nil {
+		d.t.Errorf("seed %#x: ranks: %v", d.seed, err)
+		return
+	}
+	shape := func(c *covmap.Coverage) (out []string) {
+		for i := range c.Files {
+			f := &c.Files[i]
+			out = append(out, f.Name)
+			for _, l := range f.Lines {
+				out = append(out, fmt.Sprint("line ", l.Line))
+			}
+			for _, b := range f.Branches {
+				out = append(out, fmt.Sprint("branch ", b.Line, b.Path, b.File, b.SourceLine, b.Col, b.Function.Name, b.Region))
+			}
+			for _, fn := range f.Functions {
+				out = append(out, fmt.Sprint("function ", fn.Name, fn.Line))
+			}
+		}
+		return out
+	}
+	if diff := cmp.Diff(shape(ranks), shape(counts)); diff != "" {
+		d.sum.differences.Add(1)
+		d.t.Errorf("seed %#x: ranks: -got +counts:\n%.2000s", d.seed, diff)
 	}
 }
 
