@@ -1,0 +1,73 @@
+package qemu
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestCommand(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		c    Config
+		want string
+	}{
+		{"amd64", Config{Arch: "amd64", Kernel: "k", Initrd: "rd"},
+			"qemu-system-x86_64 -M q35,accel=tcg -cpu max -m 512 -smp 1 -nodefaults -no-user-config -no-reboot -display none " +
+				"-chardev stdio,id=console,signal=off -serial chardev:console -kernel k -initrd rd " +
+				"-append <console=ttyS0 quiet panic=-1 cryptomgr.notests raid=noautodetect random.trust_cpu=on psmouse.proto=exps> " +
+				"-device virtio-serial-pci,max_ports=2 -chardev socket,id=port,fd=3 -device virtserialport,nr=1,chardev=port,name=bpfcov"},
+		{"arm64, everything", Config{Arch: "arm64", Kernel: "k", Initrd: "rd", Append: []string{"a=b"}, LSM: "yama,apparmor",
+			MemoryMiB: 1024, CPUs: 2, Binary: "/q", Sandbox: true, Extra: []string{"-s"}},
+			"/q -M virt,accel=tcg -cpu cortex-a57 -m 1024 -smp 2 -nodefaults -no-user-config -no-reboot -display none " +
+				"-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny " +
+				"-chardev stdio,id=console,signal=off -serial chardev:console -kernel k -initrd rd " +
+				"-append <console=ttyAMA0 quiet panic=-1 cryptomgr.notests raid=noautodetect random.trust_cpu=on lsm=yama,apparmor,bpf a=b> " +
+				"-device virtio-serial-pci,max_ports=2 -chardev socket,id=port,fd=3 -device virtserialport,nr=1,chardev=port,name=bpfcov -s"},
+		{"riscv64, bare", Config{Arch: "riscv64", Kernel: "k", NoPort: true, LSM: "yama,bpf"},
+			"qemu-system-riscv64 -M virt,accel=tcg -cpu rv64 -m 512 -smp 1 -nodefaults -no-user-config -no-reboot -display none " +
+				"-chardev stdio,id=console,signal=off -serial chardev:console -kernel k " +
+				"-append <console=ttyS0 quiet panic=-1 cryptomgr.notests raid=noautodetect random.trust_cpu=on>"},
+		{"s390x", Config{Arch: "s390x", Kernel: "k"},
+			"qemu-system-s390x -M s390-ccw-virtio,accel=tcg -cpu max -m 512 -smp 1 -nodefaults -no-user-config -no-reboot -display none " +
+				"-chardev stdio,id=console,signal=off -serial chardev:console -kernel k " +
+				"-append <console=ttysclp0 quiet panic=-1 cryptomgr.notests raid=noautodetect random.trust_cpu=on> " +
+				"-device virtio-serial-ccw,max_ports=2 -chardev socket,id=port,fd=3 -device virtserialport,nr=1,chardev=port,name=bpfcov"},
+		{"kvm", Config{Arch: "amd64", Kernel: "k", NoPort: true, Accel: KVM},
+			"qemu-system-x86_64 -M q35,accel=kvm -cpu host -m 512 -smp 1 -nodefaults -no-user-config -no-reboot -display none " +
+				"-chardev stdio,id=console,signal=off -serial chardev:console -kernel k " +
+				"-append <console=ttyS0 quiet panic=-1 cryptomgr.notests raid=noautodetect random.trust_cpu=on psmouse.proto=exps>"},
+	} {
+		args, err := Command(tt.c)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		for i, a := range args {
+			if strings.Contains(a, " ") {
+				args[i] = "<" + a + ">"
+			}
+		}
+		if diff := cmp.Diff(tt.want, strings.Join(args, " ")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+func TestCommandRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		want string
+		c    Config
+	}{
+		{`architecture "mips": no QEMU machine known, want one of amd64, arm64, riscv64, s390x`, Config{Arch: "mips", Kernel: "k"}},
+		{"no kernel image", Config{Arch: "amd64"}},
+		{`accelerator "hvf"`, Config{Arch: "amd64", Kernel: "k", Accel: "hvf"}},
+		{"memory of 1 MiB", Config{Arch: "amd64", Kernel: "k", MemoryMiB: 1}},
+		{"-1 CPUs", Config{Arch: "amd64", Kernel: "k", CPUs: -1}},
+	} {
+		if _, err := Command(tt.c); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("got error %v, want one with %q", err, tt.want)
+		}
+	}
+}
