@@ -51,7 +51,7 @@ func (r *Report) differences() []Difference {
 	for k := range r.Files {
 		all = append(all, r.fileDifferences(&r.Files[k])...)
 	}
-	return interleave(r, all)
+	return interleave(all)
 }
 
 func (r *Report) fileDifferences(f *File) []Difference {
@@ -80,8 +80,7 @@ func (r *Report) fileDifferences(f *File) []Difference {
 	known := map[part]bool{} // which cells hit, to leave out branches that say the same
 	for _, p := range parts {
 		ns := lines[p]
-		d := Difference{Kind: KindLines, File: f.Name, Lines: len(ns),
-			Ranges: f.ranges(func(n int) bool { _, ok := slices.BinarySearch(ns, n); return ok })}
+		d := Difference{Kind: KindLines, File: f.Name, Lines: len(ns), Ranges: f.ranges(ns)}
 		states := f.Lines[ns[0]].Cells
 		if x := owners[ns[0]]; x >= 0 {
 			d.Function = f.Functions[x].Name
@@ -200,12 +199,13 @@ func (r *Report) groups(states []State) []Group {
 
 // interleave puts the most telling differences first: the largest of each set of causes in turn, so
 // that the top of the list shows every way in which cells differ. Branches come last.
-func interleave(r *Report, all []Difference) []Difference {
+func interleave(all []Difference) []Difference {
 	type bucket struct {
 		causes string
 		ds     []Difference
 	}
 	var buckets []*bucket
+	known := map[string]*bucket{}
 	for _, d := range all {
 		var causes []byte
 		if d.Kind == KindBranch {
@@ -214,12 +214,13 @@ func interleave(r *Report, all []Difference) []Difference {
 		for _, g := range d.Groups {
 			causes = append(causes, byte(g.Status))
 		}
-		k := slices.IndexFunc(buckets, func(b *bucket) bool { return b.causes == string(causes) })
-		if k < 0 {
-			k = len(buckets)
-			buckets = append(buckets, &bucket{causes: string(causes)})
+		b := known[string(causes)]
+		if b == nil {
+			b = &bucket{causes: string(causes)}
+			known[b.causes] = b
+			buckets = append(buckets, b)
 		}
-		buckets[k].ds = append(buckets[k].ds, d)
+		b.ds = append(b.ds, d)
 	}
 	for _, b := range buckets {
 		slices.SortStableFunc(b.ds, func(x, y Difference) int { return cmp.Compare(y.Lines, x.Lines) })

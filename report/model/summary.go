@@ -61,15 +61,15 @@ func (b *builder) warn() {
 	}
 	for k := range r.Files {
 		f := &r.Files[k]
-		gone := make([]bool, len(f.Lines))
-		some := false
+		var gone []int
 		for n := range f.Lines {
-			gone[n] = Merge(f.Lines[n].Cells).Status == Eliminated
-			some = some || gone[n]
+			if Merge(f.Lines[n].Cells).Status == Eliminated {
+				gone = append(gone, n)
+			}
 		}
-		if some {
+		if len(gone) > 0 {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: removed by the verifier%s and in no total: %s", f.Name,
-				everyKernel, lineNoun(f.ranges(func(n int) bool { return gone[n] }))))
+				everyKernel, lineNoun(f.ranges(gone))))
 		}
 	}
 	for k := range r.Files {
@@ -88,22 +88,16 @@ func (b *builder) warn() {
 	r.Warnings = slices.Compact(r.Warnings)
 }
 
-// ranges joins the lines of code that pick selects, by index, where no other line of code lies
-// between them.
-func (f *File) ranges(pick func(n int) bool) []Range {
+// ranges joins lines of code, given by ascending index, between which no other line of code lies.
+func (f *File) ranges(indices []int) []Range {
 	var out []Range
-	joined := false
-	for n := range f.Lines {
-		if !pick(n) {
-			joined = false
-			continue
-		}
-		if at := f.Lines[n].Number; joined {
+	for i, n := range indices {
+		at := f.Lines[n].Number
+		if i > 0 && indices[i-1] == n-1 {
 			out[len(out)-1].Last = at
 		} else {
 			out = append(out, Range{at, at})
 		}
-		joined = true
 	}
 	return out
 }
@@ -120,9 +114,14 @@ func FormatRanges(rs []Range) string {
 	return strings.Join(s, ", ")
 }
 
+// lineNoun is [FormatRanges] with "line" or "lines" before it and at most 20 ranges.
 func lineNoun(rs []Range) string {
-	if len(rs) == 1 && rs[0].First == rs[0].Last {
+	const most = 20
+	switch {
+	case len(rs) == 1 && rs[0].First == rs[0].Last:
 		return "line " + FormatRanges(rs)
+	case len(rs) > most:
+		return fmt.Sprintf("lines %s and %d more places", FormatRanges(rs[:most]), len(rs)-most)
 	}
 	return "lines " + FormatRanges(rs)
 }

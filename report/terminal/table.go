@@ -160,6 +160,8 @@ func width(text string) int {
 	n := 0
 	for _, r := range text {
 		switch {
+		case r < 0x300:
+			n++
 		case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
 		case unicode.In(r, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana),
 			r >= 0xff01 && r <= 0xff60, r >= 0x1f300 && r <= 0x1faff:
