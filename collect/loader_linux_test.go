@@ -204,8 +204,6 @@ func loader(script string) error {
 			if p, err = ebpf.LoadPinnedProgram(arg, nil); err == nil {
 				err = run(p, 7)
 			}
-		case "daemon": // a process that goes on after this one, and loads when the file appears
-			err = daemon(o, arg)
 		default:
 			err = errors.New("unknown word " + word)
 		}
@@ -229,23 +227,6 @@ func inThreads(n int, f func() error) error {
 	return errors.Join(errs...)
 }
 
-// daemon starts a process in a session of its own, without this one's descriptors, and returns.
-func daemon(o *object, dir string) error {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	env := append(os.Environ(), loaderEnv+"=await="+dir)
-	for i, e := range env {
-		if strings.HasPrefix(e, loaderEnv+"=") && i < len(env)-1 {
-			env[i] = "X=1"
-		}
-	}
-	_, err = os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{Env: env,
-		Files: []*os.File{null, null, null}, Sys: &unix.SysProcAttr{Setsid: true}})
-	return err
-}
-
 // awaitFile waits for another process to make a file.
 func awaitFile(path string, timeout time.Duration) error {
 	for deadline := time.Now().Add(timeout); ; time.Sleep(time.Millisecond) {
@@ -256,4 +237,12 @@ func awaitFile(path string, timeout time.Duration) error {
 			return fmt.Errorf("no %s after %v", filepath.Base(path), timeout)
 		}
 	}
+}
+
+// deadline is how long a test may wait for something that should come soon.
+func deadline(t *testing.T) time.Duration {
+	if d, ok := t.Deadline(); ok {
+		return time.Until(d) / 2
+	}
+	return time.Minute
 }
