@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/vm"
+	"github.com/bpfcov/bpfcov/vm/guest"
+	"github.com/bpfcov/bpfcov/vm/initramfs"
+	"github.com/bpfcov/bpfcov/vm/kernels"
+	"github.com/bpfcov/bpfcov/vm/qemu"
+)
+
+// cellRounds is the default number of samples of each variant and kernel.
+const cellRounds = 7
+
+// bootTimeout ends a bare boot that hangs; see boot.
+const bootTimeout = 90 * time.Second
+
+// sample is one boot.
+type sample struct {
+	wall time.Duration // of everything, host side included
+	cpu  time.Duration // processor time of QEMU
+	host time.Duration // processor time of the host side: this process and what it ran besides QEMU
+}
+
+// A bootVariant is one way to boot a kernel.
+type bootVariant struct {
+	name string
+	boot func(ctx context.Context, k *bootKernel) (sample, error)
+}
+
+// bootKernel is a kernel and the programs for it.
+type bootKernel struct {
+	*kernels.Kernel
+	agent          string
+	powerOff, true string // files
+	accel          string
+	lsm            string
+	dir            string // scratch
+	sandbox        bool
+	modules        []kernels.Module
+}
+
+var errBoot = errors.New("the guest did not come up")
+
+func benchCell(ctx context.Context, o options, args []string) error {
+	return bootBench(ctx, o, args, "Cell against bare boot", []bootVariant{{"bare boot", bootBare}, {"cell", bootCell}})
+}
+
+func benchSteps(ctx context.Context, o options, args []string) error {
+	return bootBench(ctx, o, args, "From bare boot to cell", []bootVariant{
+		{"bare boot", bootBare}, {"+ port device", bootPort}, {"+ the cell's archive", bootArchive}, {"cell", bootCell},
+	})
+}
+
+// defaultBoots are the kernels of the project's demo.
+func defaultBoots() []string {
+	return []string{
+		"amd64=apt:bookworm/6.1", "amd64=apt:bullseye/5.10", "amd64=apt:trixie/6.12", "amd64=apt:sid/7.*",
+		"arm64=apt:bookworm/6.1", "arm64=apt:sid/7.*",
+	}
+}
+
+// bootBench boots each kernel n times in each variant, in turns, and prints a row for each variant.
+func bootBench(ctx context.Context, o options, args []string, heading string, variants []bootVariant) error {
+	if len(args) == 0 {
+		args = defaultBoots()
+	}
+	n := o.n
+	if n == 0 {
+		n = cellRounds
+	}
+	t := table{left: 2}
+	t.row("kernel", "boot", "wall min s", "median s", "ratios", "QEMU CPU min s", "median s", "ratios", "host CPU median s", "failed boots")
+	for i, a := range args {
+		arch, spec, ok := strings.Cut(a, "=")
+		if !ok {
+			return fmt.Errorf("argument %q: want ARCH=SPEC, for example amd64=apt:bookworm/6.1", a)
+		}
+		k, err := prepareKernel(ctx, o, arch, spec, filepath.Join(o.work, fmt.Sprintf("kernel%d", i)))
+		if err != nil {
+			return fmt.Errorf("%s: %w", a, err)
+		}
+		samples, failed, err := bootRounds(ctx, k, variants, n)
+		if err != nil {
+			return fmt.Errorf("%s: %w", a, err)
+		}
+		addBootRows(&t, k, variants, samples, failed)
+	}
+	return t.write(os.Stdout, fmt.Sprintf("%s (n=%d, interleaved)", heading, n))
+}
+
+// bootRounds boots in rounds of one boot each variant, so that whatever else the machine does meets all
+// variants alike; the order alternates. A boot that fails (kernels that fault under emulation, see
+// [vm.RunCell]) is counted and repeated.
+func bootRounds(ctx context.Context, k *bootKernel, variants []bootVariant, n int) (samples [][]sample, failed []int, err error) {
+	samples, failed = make([][]sample, len(variants)), make([]int, len(variants))
+	for round := range n {
+		for j := range variants {
+			v := j
+			if round%2 == 1 {
+				v = len(variants) - 1 - j
+			}
+			for {
+				s, err := variants[v].boot(ctx, k)
+				if errors.Is(err, errBoot) && ctx.Err() == nil {
+					if failed[v]++; failed[v] > n {
+						return nil, nil, fmt.Errorf("%s: %w", variants[v].name, err)
+					}
+					progress("%s %s: %s: %v", k.Release, k.Arch, variants[v].name, err)
+					continue
+				}
+				if err != nil {
+					return nil, nil, fmt.Errorf("%s: %w", variants[v].name, err)
+				}
+				samples[v] = append(samples[v], s)
+				progress("%s %s: round %d of %d: %s: wall %.2f s, QEMU %.2f s, host side %.2f s", k.Release, k.Arch,
+					round+1, n, variants[v].name, s.wall.Seconds(), s.cpu.Seconds(), s.host.Seconds())
+				break
+			}
+		}
+	}
+	return samples, failed, nil
+}
+
+func addBootRows(t *table, k *bootKernel, variants []bootVariant, samples [][]sample, failed []int) {
+	pick := func(v int, f func(sample) time.Duration) (low, mid time.Duration) {
+		var d []time.Duration
+		for _, s := range samples[v] {
+			d = append(d, f(s))
+		}
+		return lowest(d), median(d)
+	}
+	wall := func(s sample) time.Duration { return s.wall }
+	cpu := func(s sample) time.Duration { return s.cpu }
+	sec := func(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
+	// Both ratios: of minima and of medians.
+	both := func(low, mid, low0, mid0 time.Duration) string {
+		return ratio(low.Seconds(), low0.Seconds()) + " / " + ratio(mid.Seconds(), mid0.Seconds())
+	}
+	wallLow0, wallMid0 := pick(0, wall)
+	cpuLow0, cpuMid0 := pick(0, cpu)
+	for v := range variants {
+		wallLow, wallMid := pick(v, wall)
+		cpuLow, cpuMid := pick(v, cpu)
+		_, host := pick(v, func(s sample) time.Duration { return s.host })
+		r := [2]string{"", ""}
+		if v > 0 {
+			r = [2]string{both(wallLow, wallMid, wallLow0, wallMid0), both(cpuLow, cpuMid, cpuLow0, cpuMid0)}
+		}
+		t.row(k.Release+" "+k.Arch, variants[v].name, sec(wallLow), sec(wallMid), r[0], sec(cpuLow), sec(cpuMid), r[1], sec(host), fmt.Sprint(failed[v]))
+	}
+}
+
+// prepareKernel fetches the kernel and makes the programs of both boots.
+func prepareKernel(ctx context.Context, o options, arch, spec, dir string) (*bootKernel, error) {
+	store := kernels.Store{Log: progress}
+	kernel, err := store.Pull(ctx, spec, arch)
+	if err != nil {
+		return nil, err
+	}
+	k := &bootKernel{
+		Kernel: kernel, dir: dir, agent: filepath.Join(o.root, "bin", "bpfcov-agent-"+kernel.Arch),
+		powerOff: filepath.Join(dir, "poweroff"), true: filepath.Join(dir, "true"),
+	}
+	if _, err := os.Stat(k.agent); err != nil {
+		return nil, fmt.Errorf("%w; run make", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	for name, program := range map[string]func(string) ([]byte, error){k.powerOff: powerOffELF, k.true: trueELF} {
+		b, err := program(kernel.Arch)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(name, b, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	// What RunCell asks and then finds in its cache; also so that the first round is like the others.
+	probe := qemu.Probe{Arch: kernel.Arch, Kernel: kernel.Image}
+	accel, err := probe.Accel(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k.accel = accel.Name
+	if k.sandbox, err = probe.Sandbox(ctx); err != nil {
+		return nil, err
+	}
+	if f := kernel.Features; f.Known && f.LSM {
+		k.lsm = strings.Join(f.LSMs, ",")
+	}
+	k.modules, _, err = kernel.LoadModules(nil, []string{"virtio_pci", "virtio_console"})
+	return k, err
+}
+
+// bootCell runs a cell whose only test is the smallest "true".
+func bootCell(ctx context.Context, k *bootKernel) (sample, error) {
+	var s sample
+	out, err := os.MkdirTemp(k.dir, "cell-*")
+	if err != nil {
+		return s, err
+	}
+	defer os.RemoveAll(out)
+	start, host := time.Now(), selfTime()
+	res, err := vm.RunCell(ctx, vm.CellConfig{
+		Kernel: k.Kernel, Agent: k.agent, Accel: k.accel, OutDir: out, Retries: -1,
+		Tests: []guest.Test{{Name: "true", Command: []string{"/true"}}},
+		Files: []initramfs.File{{Path: "/true", Mode: 0o755, Source: k.true}},
+	})
+	s.wall, s.host = time.Since(start), selfTime()-host
+	if err != nil {
+		return s, err
+	}
+	s.cpu = res.CPU
+	for _, l := range res.Logs {
+		progress("%s %s: agent: %s", k.Release, k.Arch, l)
+	}
+	if run := res.Records[0].Run; run.Outcome == collect.BootFailed {
+		return s, fmt.Errorf("%w: %s", errBoot, run.Reason)
+	} else if run.Outcome != collect.Passed {
+		return s, fmt.Errorf("test \"true\": %s: %s", run.Outcome, run.Reason)
+	}
+	return s, nil
+}
+
+// bootBare boots the smallest machine with the init that only powers off.
+func bootBare(ctx context.Context, k *bootKernel) (sample, error) {
+	return k.bare(ctx, func(c *qemu.Config) { c.NoPort = true }, nil)
+}
+
+// bootPort adds the device of the virtio-serial port, which newer kernels have built-in drivers for.
+func bootPort(ctx context.Context, k *bootKernel) (sample, error) {
+	return k.bare(ctx, func(*qemu.Config) {}, nil)
+}
+
+// bootArchive adds the files that a cell's initramfs holds, and uses none of them.
+func bootArchive(ctx context.Context, k *bootKernel) (sample, error) {
+	files := []initramfs.File{{Path: "/bpfcov/agent", Source: k.agent, Mode: 0o755}}
+	for _, m := range k.modules {
+		files = append(files, initramfs.File{Path: "/bpfcov/modules/" + m.Name, Data: m.Data})
+	}
+	return k.bare(ctx, func(*qemu.Config) {}, files)
+}
+
+// bare boots with the same image, machine, processor, memory and kernel command line as a cell.
+func (k *bootKernel) bare(ctx context.Context, set func(*qemu.Config), files []initramfs.File) (sample, error) {
+	var s sample
+	start, host := time.Now(), selfTime()
+	var archive bytes.Buffer
+	files = append(files, initramfs.File{Path: guest.InitPath, Mode: 0o755, Source: k.powerOff})
+	if err := initramfs.Write(&archive, files); err != nil {
+		return s, err
+	}
+	initrd := filepath.Join(k.dir, "bare.cpio")
+	if err := os.WriteFile(initrd, archive.Bytes(), 0o644); err != nil {
+		return s, err
+	}
+	c := qemu.Config{
+		Arch: k.Arch, Kernel: k.Image, Initrd: initrd, LSM: k.lsm, Accel: k.accel, Sandbox: k.sandbox,
+		Append:  []string{fmt.Sprintf("%s=%d", guest.TimeParam, start.UnixNano())},
+		Console: filepath.Join(k.dir, "bare.console.log"),
+	}
+	set(&c)
+	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
+	defer cancel()
+	v, err := qemu.Start(ctx, c)
+	if err != nil {
+		return s, err
+	}
+	defer v.Close()
+	if err := v.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return s, fmt.Errorf("%w within %v", errBoot, bootTimeout)
+		}
+		return s, err
+	}
+	s.wall, s.cpu, s.host = time.Since(start), v.CPUTime(), selfTime()-host
+	// kernel_power_off in kernel/reboot.c; a panic ends QEMU just as well.
+	if !bytes.Contains(v.Console(), []byte("reboot: Power down")) {
+		return s, fmt.Errorf("%w: the console does not tell of a power off", errBoot)
+	}
+	return s, nil
+}
+
+// selfTime is the processor time that this process has used so far.
+func selfTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

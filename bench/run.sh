@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# run.sh [BENCHMARK…]: runs the benchmarks (all without arguments) and prints Markdown, ready for README.md, which
+# says what they measure. N=… sets the number of samples. Needs what "make" builds, root, and kernels, which are fetched.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mkdir -p build/bench
+go build -o build/bench/bench ./bench
+[ $# -gt 0 ] || set -- cell run verify
+build/bench/bench env
+for benchmark; do
+	build/bench/bench ${N:+-n "$N"} "$benchmark"
+done
