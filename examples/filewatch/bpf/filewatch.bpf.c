@@ -128,6 +128,11 @@ static __always_inline void describe_open(struct event *e, struct file *file)
 		e->flags |= EVENT_FOR_EXEC;
 }
 
+static __always_inline void print_unwanted(const struct event *e)
+{
+	bpf_printk("filewatch: not wanted: %s", e->path);
+}
+
 /* event_finish applies the rest of the filter and sends the event. */
 static __always_inline void event_finish(void *ctx, struct event *e)
 {
@@ -137,7 +142,7 @@ static __always_inline void event_finish(void *ctx, struct event *e)
 		return;
 	if (!wants_path(f, e)) {
 		if (FILEWATCH_DEBUG)
-			bpf_printk("filewatch: not wanted: %s", e->path);
+			print_unwanted(e);
 		return;
 	}
 	/*

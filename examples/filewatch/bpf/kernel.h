@@ -22,28 +22,29 @@ extern int LINUX_KERNEL_VERSION __kconfig;
  */
 static __always_inline bool is_inner_open(struct file *file)
 {
-	__u32 mode = BPF_CORE_READ(file, f_mode);
+	__u32 mark = FMODE_NOACCOUNT;
 
-	if (LINUX_KERNEL_VERSION >= KERNEL_VERSION(6, 14, 0))
-		return mode & FMODE_BACKING_6_14;
 	if (LINUX_KERNEL_VERSION >= KERNEL_VERSION(6, 5, 0))
-		return mode & FMODE_BACKING_6_5;
-	return mode & FMODE_NOACCOUNT;
+		mark = FMODE_BACKING_6_5;
+	if (LINUX_KERNEL_VERSION >= KERNEL_VERSION(6, 14, 0))
+		mark = FMODE_BACKING_6_14;
+	return BPF_CORE_READ(file, f_mode) & mark;
 }
 
 /* inode_ctime returns the time of the last change of an inode, whatever this kernel calls it. */
 static __always_inline __s64 inode_ctime(struct inode *inode)
 {
-	struct inode___6_11 *split = (void *)inode;
 	struct inode___6_6 *renamed = (void *)inode;
+	struct inode___6_11 *split = (void *)inode;
+	__s64 ctime = -1;
 
-	if (bpf_core_field_exists(split->i_ctime_sec))
-		return BPF_CORE_READ(split, i_ctime_sec);
-	if (bpf_core_field_exists(renamed->__i_ctime))
-		return BPF_CORE_READ(renamed, __i_ctime.tv_sec);
 	if (bpf_core_field_exists(inode->i_ctime))
-		return BPF_CORE_READ(inode, i_ctime.tv_sec);
-	return -1;
+		ctime = BPF_CORE_READ(inode, i_ctime.tv_sec);
+	if (bpf_core_field_exists(renamed->__i_ctime))
+		ctime = BPF_CORE_READ(renamed, __i_ctime.tv_sec);
+	if (bpf_core_field_exists(split->i_ctime_sec))
+		ctime = BPF_CORE_READ(split, i_ctime_sec);
+	return ctime;
 }
 
 /* is_compat_task reports whether the task is inside a 32-bit system call. */

@@ -21,17 +21,14 @@ static __always_inline bool has_prefix(const char *s, const char *prefix, __u32 
 }
 
 /*
- * has_needle reports whether s contains the filter's needle. Old kernels get the shift-and
- * algorithm: bit n of state says that the last n+1 bytes are the first n+1 of the needle, and user
- * space prepared which bits each byte lets through. One pass and no inner loop, so the verifier's
- * work grows with NEEDLE_REACH alone.
+ * find_needle looks for the filter's needle by the shift-and algorithm: bit n of state says that the
+ * last n+1 bytes are the first n+1 of the needle, and user space prepared which bits each byte lets
+ * through. One pass and no inner loop, so the verifier's work grows with NEEDLE_REACH alone.
  */
-static __always_inline bool has_needle(const char *s, const struct filter *f)
+static __always_inline bool find_needle(const char *s, const struct filter *f)
 {
-	if (bpf_strnstr)
-		return bpf_strnstr(s, f->needle, PATH_SIZE) >= 0;
-
 	__u64 state = 0;
+
 	for (__u32 i = 0; i < NEEDLE_REACH; i++) {
 		__u8 c = s[i];
 		if (!c)
@@ -41,6 +38,14 @@ static __always_inline bool has_needle(const char *s, const struct filter *f)
 			return true;
 	}
 	return false;
+}
+
+/* has_needle reports whether s contains the filter's needle. */
+static __always_inline bool has_needle(const char *s, const struct filter *f)
+{
+	if (!bpf_strnstr)
+		return find_needle(s, f);
+	return bpf_strnstr(s, f->needle, PATH_SIZE) >= 0;
 }
 
 #endif

@@ -36,6 +36,9 @@ enum bpf_map_type {
 };
 #define BPF_F_CURRENT_CPU 0xffffffffULL
 
+/* As in linux/version.h. */
+#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))
+
 /*
  * Registers at a kprobe. The kernel checks and translates access to this context by offset, so the
  * layout up to the last member is the real one and is not relocated.
