@@ -110,6 +110,14 @@ func (i insn) successors(pc int) (fall, jump int) {
 	return pc + 1, pc + 1 + int(i.off)
 }
 
+func (i insn) isExit() bool { return i.isJump() && i.code&0xf0 == opExit }
+
+// isTailCall reports whether i calls bpf_tail_call(), which comes back only when it fails. The kernel restores this
+// form in the instructions that it shows (bpf_insn_prepare_dump).
+func (i insn) isTailCall() bool {
+	return i.class() == classJMP && i.code&0xf0 == opCall && i.src == 0 && i.imm == helperTailCall
+}
+
 func (i insn) isComputedGoto() bool {
 	return i.isJump() && i.code&0xf0 == opJA && i.code&srcReg != 0
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -44,6 +45,9 @@ type Result struct {
 	Maybe []Access
 	// Unknown are the maps with an access at a place that could not be told.
 	Unknown []uint32
+	// Sites are the updates in the order of the instructions, several of one place if there are
+	// several, and which may follow which. It is nil when that could not be told.
+	Sites []Site
 }
 
 // Analyze finds the writes of a program. The error is about malformed input.
@@ -86,6 +90,7 @@ type analysis struct {
 
 type output struct {
 	updates, maybe map[Access]bool
+	sites          map[int]Access // updates by instruction
 	unknown        map[uint32]bool
 	opaqueStores   bool
 }
@@ -201,7 +206,7 @@ func (a *analysis) block(pc int) {
 
 // collect interprets every block once more, now that states are final, and notes the writes.
 func (a *analysis) collect() *Result {
-	a.out = &output{updates: map[Access]bool{}, maybe: map[Access]bool{}, unknown: map[uint32]bool{}}
+	a.out = &output{updates: map[Access]bool{}, maybe: map[Access]bool{}, unknown: map[uint32]bool{}, sites: map[int]Access{}}
 	for pc := range a.states {
 		if a.states[pc] != nil {
 			a.block(pc)
@@ -221,8 +226,11 @@ func (a *analysis) collect() *Result {
 		r.Unknown = append(r.Unknown, m)
 	}
 	slices.Sort(r.Unknown)
+	r.Sites = a.links(sortedKeys(a.out.sites), a.out.sites)
 	return r
 }
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 func sorted(set map[Access]bool) []Access {
 	var s []Access

@@ -13,14 +13,14 @@ func (a *analysis) step(pc int, i insn, st *state) {
 		st.setReg(i.dst, a.load(i, st))
 	case classST:
 		if i.code&modeMask != modeAtomic { // that would be the kernel's own speculation barrier
-			a.store(st, i, value{kind: constant, off: int64(i.imm)})
+			a.store(pc, st, i, value{kind: constant, off: int64(i.imm)})
 		}
 	case classSTX:
 		if i.code&modeMask == modeAtomic {
-			a.atomic(st, i)
+			a.atomic(pc, st, i)
 			return
 		}
-		a.store(st, i, st.reg(i.src))
+		a.store(pc, st, i, st.reg(i.src))
 	case classALU, classALU64:
 		st.setReg(i.dst, a.alu(i, st))
 	case classJMP, classJMP32:
@@ -100,7 +100,7 @@ func (a *analysis) load(i insn, st *state) value {
 }
 
 // store writes v.
-func (a *analysis) store(st *state, i insn, v value) {
+func (a *analysis) store(pc int, st *state, i insn, v value) {
 	base := st.reg(i.dst)
 	if base.kind == frame {
 		if s := slotOf(base, i.off, i.size()); s >= 0 {
@@ -111,7 +111,7 @@ func (a *analysis) store(st *state, i insn, v value) {
 		return
 	}
 	a.escape(v)
-	a.write(base, i)
+	a.write(pc, base, i)
 }
 
 // storeSomewhere writes to a part of a slot, or to a slot that is not known.
@@ -126,7 +126,7 @@ func (a *analysis) storeSomewhere(st *state, base value, i insn, v value) {
 	}
 }
 
-func (a *analysis) atomic(st *state, i insn) {
+func (a *analysis) atomic(pc int, st *state, i insn) {
 	switch {
 	case i.imm == atomicLoadAcq:
 		st.setReg(i.dst, a.load(i, st))
@@ -139,7 +139,7 @@ func (a *analysis) atomic(st *state, i insn) {
 		a.storeSomewhere(st, base, i, v)
 	} else {
 		a.escape(v)
-		a.write(base, i)
+		a.write(pc, base, i)
 	}
 	if i.imm&atomicFetch != 0 && i.imm != atomicCmpXchg {
 		st.setReg(i.src, value{})
@@ -147,13 +147,15 @@ func (a *analysis) atomic(st *state, i insn) {
 }
 
 // write notes a write through base.
-func (a *analysis) write(base value, i insn) {
+func (a *analysis) write(pc int, base value, i insn) {
 	if a.out == nil {
 		return
 	}
 	switch base.kind {
 	case pointer:
-		a.out.updates[Access{Map: base.m, Off: base.off + int64(i.off), Size: i.size()}] = true
+		acc := Access{Map: base.m, Off: base.off + int64(i.off), Size: i.size()}
+		a.out.updates[acc] = true
+		a.out.sites[pc] = acc
 	case oneOf:
 		for _, t := range a.sets.all[base.m] {
 			if t.unknown {

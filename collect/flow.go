@@ -1,0 +1,148 @@
+package collect
+
+import (
+	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
+)
+
+// Flow tells which updates of an object's counters can follow which in one program that a kernel accepted.
+// It is what is known of code that has no counter of its own: LLVM counts the else of an if as the
+// difference of two counters, and when every update of the one is followed by an update of the other,
+// the difference is code that cannot run.
+type Flow struct {
+	// Before is the program as the loader passed it, After what the verifier left of it.
+	Before, After []FlowSite
+	// Unknown is set when the flow could not be told; then it allows no conclusion.
+	Unknown bool
+}
+
+// FlowSite is one update in a program.
+type FlowSite struct {
+	// Counter is the index in the object's block, or NoCounter for what else the program updates in
+	// the same maps.
+	Counter uint32
+	// Next are the indices of the sites that may be the next to be executed. Exit is set when the
+	// function may end before any other.
+	Next []uint32
+	Exit bool
+}
+
+// NoCounter is the counter of a site that belongs to another object of the same program.
+const NoCounter = ^uint32(0)
+
+// Never reports whether the code that runs as often as the counters plus less the counters minus cannot
+// run in a program with these sites: whether on every path from an update of plus an update of minus
+// comes before the end and before the next update of plus. There is at least one update of plus
+// (present) or nothing can be said.
+func Never(sites []FlowSite, plus, minus func(counter uint32) bool) (never, present bool) {
+	// What follows a site that is in neither is looked at once: the answer does not depend on whence.
+	seen := make([]bool, len(sites))
+	var todo []uint32
+	for i := range sites {
+		if s := &sites[i]; plus(s.Counter) {
+			present = true
+			if s.Exit {
+				return false, true
+			}
+			todo = append(todo, s.Next...)
+		}
+	}
+	for len(todo) > 0 {
+		n := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if int64(n) >= int64(len(sites)) {
+			return false, present
+		}
+		if seen[n] {
+			continue
+		}
+		seen[n] = true
+		s := &sites[n]
+		switch {
+		case minus(s.Counter):
+		case plus(s.Counter), s.Exit:
+			return false, true
+		default:
+			todo = append(todo, s.Next...)
+		}
+	}
+	return present, present
+}
+
+// appendFlow encodes one flow: a flag byte, and unless it is unknown the sites before and after.
+func appendFlow(b []byte, f *Flow) []byte {
+	if f.Unknown {
+		return append(b, 1)
+	}
+	b = append(b, 0)
+	for _, sites := range [][]FlowSite{f.Before, f.After} {
+		b = binary.AppendUvarint(b, uint64(len(sites)))
+		for i := range sites {
+			s := &sites[i]
+			// NoCounter becomes 0.
+			b = binary.AppendUvarint(b, uint64(s.Counter+1))
+			n := uint64(len(s.Next)) << 1
+			if s.Exit {
+				n |= 1
+			}
+			b = binary.AppendUvarint(b, n)
+			for _, to := range s.Next {
+				b = binary.AppendUvarint(b, uint64(to))
+			}
+		}
+	}
+	return b
+}
+
+func parseFlow(r *reader, counters int) (f Flow) {
+	flag := r.bytes(1)
+	if r.err != nil {
+		return f
+	}
+	if flag[0] != 0 {
+		return Flow{Unknown: true}
+	}
+	for _, sites := range []*[]FlowSite{&f.Before, &f.After} {
+		n := r.count()
+		if n > 0 {
+			*sites = make([]FlowSite, n)
+		}
+		for i := range *sites {
+			s := &(*sites)[i]
+			c, next := r.uvarint(), r.uvarint()
+			if c > uint64(counters) || next>>1 > uint64(min(n, len(r.b))) {
+				r.err = cmpErr(r.err, errors.New("a flow leads to a counter or place that there is not"))
+				return f
+			}
+			s.Counter, s.Exit = uint32(c)-1, next&1 != 0
+			for range next >> 1 {
+				to := r.uvarint()
+				if to >= uint64(n) {
+					r.err = cmpErr(r.err, errors.New("a flow leads to a place that there is not"))
+					return f
+				}
+				s.Next = append(s.Next, uint32(to))
+			}
+		}
+	}
+	return f
+}
+
+// unionFlows returns the distinct flows of both in a fixed order.
+func unionFlows(a, b []Flow) []Flow {
+	all := slices.Concat(a, b)
+	if len(all) < 2 {
+		return all
+	}
+	keys := make(map[string]Flow, len(all))
+	for _, f := range all {
+		keys[string(appendFlow(nil, &f))] = f
+	}
+	out := make([]Flow, 0, len(keys))
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		out = append(out, keys[k])
+	}
+	return out
+}

@@ -1,0 +1,86 @@
+package collect
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestNever(t *testing.T) {
+	is := func(want ...uint32) func(uint32) bool {
+		return func(c uint32) bool {
+			for _, w := range want {
+				if c == w {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	site := func(c uint32, exit bool, next ...uint32) FlowSite {
+		return FlowSite{Counter: c, Next: next, Exit: exit}
+	}
+	for _, tt := range []struct {
+		name           string
+		sites          []FlowSite
+		plus, minus    func(uint32) bool
+		never, present bool
+	}{
+		{"if with a live else", []FlowSite{site(0, true, 1), site(1, true)}, is(0), is(1), false, true},
+		{"if that is always taken", []FlowSite{site(0, false, 1), site(1, true)}, is(0), is(1), true, true},
+		{"through another counter", []FlowSite{site(0, false, 1, 2), site(5, false, 2), site(1, true)}, is(0), is(1), true, true},
+		{"past it through another counter", []FlowSite{site(0, false, 1, 2), site(5, true, 2), site(1, true)}, is(0), is(1), false, true},
+		{"a loop comes back first", []FlowSite{site(0, false, 0, 1), site(1, true)}, is(0), is(1), false, true},
+		{"one of two copies", []FlowSite{site(0, false, 1), site(1, true), site(0, true)}, is(0), is(1), false, true},
+		{"either of two cases", []FlowSite{site(0, false, 1, 2), site(1, true), site(2, true)}, is(0), is(1, 2), true, true},
+		{"not there", []FlowSite{site(3, true)}, is(0), is(1), false, false},
+		{"a loop without end", []FlowSite{site(0, false, 1), site(5, false, 1)}, is(0), is(1), true, true},
+		{"malformed", []FlowSite{site(0, false, 9)}, is(0), is(1), false, true},
+	} {
+		never, present := Never(tt.sites, tt.plus, tt.minus)
+		if never != tt.never || present != tt.present {
+			t.Errorf("%s: got %v, %v, want %v, %v", tt.name, never, present, tt.never, tt.present)
+		}
+	}
+}
+
+func TestFlowRoundTrip(t *testing.T) {
+	for _, want := range []Flow{
+		{},
+		{Unknown: true},
+		{
+			Before: []FlowSite{{Counter: 0, Next: []uint32{0, 1}}, {Counter: NoCounter, Exit: true}},
+			After:  []FlowSite{{Counter: 6, Exit: true, Next: []uint32{0}}},
+		},
+	} {
+		r := reader{b: appendFlow(nil, &want)}
+		got := parseFlow(&r, 7)
+		if r.err != nil || len(r.b) > 0 {
+			t.Errorf("%+v: error %v, %d bytes left", want, r.err, len(r.b))
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error("(-want +got)\n" + d)
+		}
+	}
+	for _, bad := range []Flow{
+		{Before: []FlowSite{{Counter: 7, Exit: true}}},
+		{Before: []FlowSite{{Counter: 1, Next: []uint32{1}}}},
+	} {
+		r := reader{b: appendFlow(nil, &bad)}
+		if parseFlow(&r, 7); r.err == nil {
+			t.Errorf("%+v: got no error", bad)
+		}
+	}
+}
+
+func TestUnionFlows(t *testing.T) {
+	a := Flow{After: []FlowSite{{Counter: 1, Exit: true}}}
+	b := Flow{After: []FlowSite{{Counter: 0, Exit: true}}}
+	want := unionFlows([]Flow{a}, []Flow{b})
+	if len(want) != 2 {
+		t.Fatalf("got %d flows, want 2", len(want))
+	}
+	if d := cmp.Diff(want, unionFlows(want, []Flow{b, a, a})); d != "" {
+		t.Error("order or repetition matters: (-want +got)\n" + d)
+	}
+}
