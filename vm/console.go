@@ -103,6 +103,7 @@ func withoutTime(l string) string {
 
 // printable makes a guest's text safe for a terminal and bounds its length.
 func printable(s string) string {
+	s = regexp.MustCompile("\x1b\\[[0-9;?]*[ -/]*[@-~]").ReplaceAllString(s, "") // colours and the like, ECMA-48
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t' || r == '\n':

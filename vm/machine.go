@@ -126,15 +126,13 @@ func (m *machine) boot(ctx context.Context, n int, s *session) error {
 	werr := v.Wait()
 	m.res.CPU += v.CPUTime()
 	s.console = v.Console()
-	if err != nil && !s.hello && werr != nil && errors.Is(err, guest.ErrNoEnd) {
-		return &qemuError{werr}
+	if !s.hello && werr != nil && errors.Is(err, guest.ErrNoEnd) {
+		if len(s.console) == 0 {
+			return &startError{werr} // QEMU did not accept what it was given
+		}
+		return werr
 	}
 	return err
 }
 
 var errDeadline = errors.New("deadline")
-
-// qemuError is a QEMU that failed by itself, before hello.
-type qemuError struct{ err error }
-
-func (e *qemuError) Error() string { return e.err.Error() }
