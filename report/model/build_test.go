@@ -232,3 +232,24 @@ func TestOtherObjects(t *testing.T) {
 		}
 	}
 }
+
+// TestProgramMacro checks that the code of a program which libbpf's BPF_PROG wraps goes by the program's
+// name.
+func TestProgramMacro(t *testing.T) {
+	dir := t.TempDir()
+	modeltest.WriteFile(t, dir, "m.bpf.c", "static inline __attribute__((always_inline)) int ____handle_it(int *x)\n{\n\treturn x[0];\n}\n"+
+		"int handle_it(int *x)\n{\n\treturn ____handle_it(x);\n}\n")
+	o := modeltest.CompileFile(t, dir, "m.bpf.c", 1, "m.o")
+	c := o.Counters(t, nil)
+	o.Set(t, &c, collect.StateNotLoaded, "____handle_it")
+	o.Set(t, &c, collect.StateNotLoaded, "handle_it")
+	r := one(t, o, c)
+	if got := stateOf(t, r, "m.bpf.c", 3); r.Text(got.Reason) != "program handle_it not loaded" {
+		t.Errorf("got %v (%s)", got.Status, r.Text(got.Reason))
+	}
+	for _, f := range r.Files[0].Functions {
+		if f.Name != "handle_it" || f.Program != "test/handle_it" {
+			t.Errorf("line %d: got function %q, program %q", f.Line, f.Name, f.Program)
+		}
+	}
+}

@@ -156,11 +156,10 @@ func (w *words) text(s string) Reason { return w.texts.id(s) }
 
 func (w *words) notLoaded(o *object, name string, loaded bool) Reason {
 	s := "in no loaded program"
-	switch {
-	case !loaded:
+	if !loaded {
 		s = "object " + o.name() + " not loaded"
-	case o.programs[name] != nil:
-		s = "program " + name + " not loaded"
+	} else if p := o.program(name); p != nil {
+		s = "program " + p.Name + " not loaded"
 	}
 	if w.partial {
 		s += " before the run was cut off"
@@ -174,14 +173,15 @@ func kernelName(symbol string) string { return symbol[:min(len(symbol), 15)] }
 // rejected names the refused program that the function is, or else the refused programs of its object,
 // with what the kernel said to the first.
 func (w *words) rejected(o *object, name string) Reason {
+	own := o.program(name)
 	var all []*collect.ProgramLoad
 	for i := range w.programs {
 		p := &w.programs[i]
 		if p.Verdict != collect.VerdictRejected || !slices.Contains(p.Objects, o.meta.ObjectID) {
 			continue
 		}
-		if o.programs[name] != nil && p.Name == kernelName(name) {
-			return w.texts.id("program " + name + " rejected" + verdictWords(p))
+		if own != nil && p.Name == kernelName(own.Name) {
+			return w.texts.id("program " + own.Name + " rejected" + verdictWords(p))
 		}
 		all = append(all, p)
 	}

@@ -198,7 +198,8 @@ func (r *Report) groups(states []State) []Group {
 }
 
 // interleave puts the most telling differences first: the largest of each set of causes in turn, so
-// that the top of the list shows every way in which cells differ. Branches come last.
+// that the top of the list shows every way in which cells differ. What is only built for some cells
+// comes after what is built for all, and branches last.
 func interleave(all []Difference) []Difference {
 	type bucket struct {
 		causes string
@@ -225,17 +226,24 @@ func interleave(all []Difference) []Difference {
 	for _, b := range buckets {
 		slices.SortStableFunc(b.ds, func(x, y Difference) int { return cmp.Compare(y.Lines, x.Lines) })
 	}
-	branches := func(b *bucket) int { return int(b.causes[0]) / 0xff }
+	class := func(b *bucket) int {
+		switch {
+		case b.causes[0] == 0xff:
+			return 2
+		case b.causes == string([]byte{byte(Hit), byte(NotBuilt)}):
+			return 1
+		}
+		return 0
+	}
 	slices.SortStableFunc(buckets, func(x, y *bucket) int {
-		return cmp.Or(cmp.Compare(branches(x), branches(y)), cmp.Compare(y.ds[0].Lines, x.ds[0].Lines),
-			cmp.Compare(x.causes, y.causes))
+		return cmp.Or(cmp.Compare(y.ds[0].Lines, x.ds[0].Lines), cmp.Compare(x.causes, y.causes))
 	})
 	out := make([]Difference, 0, len(all))
-	for _, last := range []int{0, 1} {
+	for c := range 3 {
 		for n, more := 0, true; more; n++ {
 			more = false
 			for _, b := range buckets {
-				if branches(b) == last && n < len(b.ds) {
+				if class(b) == c && n < len(b.ds) {
 					out = append(out, b.ds[n])
 					more = true
 				}

@@ -27,6 +27,18 @@ type object struct {
 	layout []fileLayout
 }
 
+// program returns the program that a function is, by C name, nil when it is none. libbpf's BPF_PROG and
+// BPF_KPROBE put the code of a program into an inlined function with four underscores before its name.
+func (o *object) program(name string) *meta.Program {
+	if p := o.programs[name]; p != nil {
+		return p
+	}
+	if inner, ok := strings.CutPrefix(name, "____"); ok {
+		return o.programs[inner]
+	}
+	return nil
+}
+
 // name is what people call the object.
 func (o *object) name() string {
 	return cmp.Or(o.meta.Object, o.meta.Source, o.meta.ObjectID.Short())

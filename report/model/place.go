@@ -112,8 +112,8 @@ func (p *placing) add(o *object, f *covmap.FileCoverage) {
 			have.LLVMName = key.name // units that include it call it differently
 		}
 		have.EndLine = max(have.EndLine, x.EndLine)
-		if pr := o.programs[key.name]; pr != nil && have.Program == "" {
-			have.Program = pr.Section
+		if pr := o.program(key.name); pr != nil && have.Program == "" {
+			have.Name, have.Program = pr.Name, pr.Section
 		}
 	}
 	eachBranch(f, func(i, order int, key branchKey) {

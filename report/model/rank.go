@@ -122,7 +122,7 @@ func newFunctionRanks(a *ranks, f *covmap.Function) *functionRanks {
 		if v := r.value(g.Count); v.rank() != rankLive || v.direct() {
 			continue
 		}
-		if a.lines.removed(r, i) {
+		if r.avoidable(g.Count) && a.lines.removed(r, i) {
 			gone[r.canonical(g.Count)] = true
 		}
 	}
@@ -158,11 +158,19 @@ func (r *functionRanks) value(c covmap.Counter) value {
 	return v
 }
 
-// canonical is the same for counters of equal value: the sum of terms, in order.
-func (r *functionRanks) canonical(c covmap.Counter) string {
-	if s, ok := r.terms[c]; ok {
-		return s
+// avoidable reports whether control can leave the whole that c is the rest of by another way, one
+// that is live. When there is none, what is live must go on with the rest.
+func (r *functionRanks) avoidable(c covmap.Counter) bool {
+	for id, n := range r.factors(c) {
+		if n < 0 && r.a.leaf(r.f, int64(id)).rank() == rankLive {
+			return true
+		}
 	}
+	return false
+}
+
+// factors says how often each counter is added in c; negative is subtracted.
+func (r *functionRanks) factors(c covmap.Counter) map[uint32]int {
 	factors := map[uint32]int{}
 	var walk func(c covmap.Counter, sign int)
 	walk = func(c covmap.Counter, sign int) {
@@ -179,6 +187,15 @@ func (r *functionRanks) canonical(c covmap.Counter) string {
 		}
 	}
 	walk(c, 1)
+	return factors
+}
+
+// canonical is the same for counters of equal value: the sum of terms, in order.
+func (r *functionRanks) canonical(c covmap.Counter) string {
+	if s, ok := r.terms[c]; ok {
+		return s
+	}
+	factors := r.factors(c)
 	var b strings.Builder
 	for _, id := range sortedKeys(factors) {
 		if n := factors[id]; n != 0 {
@@ -226,30 +243,27 @@ func (l *lineFacts) removed(r *functionRanks, i int) bool {
 	return slices.ContainsFunc(gone, func(n uint32) bool { return !around[int(n)] && !inner[int(n)] })
 }
 
-// sharedLines returns the lines of region i that hold code from around it, which can only be its
-// first and last, and those that hold code of a region inside it.
+// sharedLines returns the lines of region i that also hold code from around it, which can only be its
+// first and its last, and those that hold code of a region inside it.
 func sharedLines(f *covmap.Function, i int) (around, inner map[int]bool) {
 	g := &f.Regions[i]
 	around, inner = map[int]bool{}, map[int]bool{}
 	for k := range f.Regions {
 		q := &f.Regions[k]
-		if k == i || q.File != g.File || q.LineEnd < g.LineStart || q.LineStart > g.LineEnd ||
-			q.Kind == covmap.SkippedRegion || q.Kind == covmap.MCDCDecisionRegion {
-			continue
-		}
 		switch {
-		case q.Start() == g.Start() && q.End() == g.End():
-		case q.Count == g.Count && inside(q, g): // a condition within it
+		case q.File != g.File || q.LineEnd < g.LineStart || q.LineStart > g.LineEnd,
+			q.Kind == covmap.SkippedRegion, q.Kind == covmap.MCDCDecisionRegion,
+			q.Start() == g.Start() && q.End() == g.End():
 		case inside(q, g):
-			// A branch or a macro's use within straight-line code is that code's own, and
-			// gaps hold none.
-			if q.Kind == covmap.CodeRegion {
+			// A condition, a branch or a macro's use within straight-line code is that code's
+			// own, and gaps hold none.
+			if q.Kind == covmap.CodeRegion && q.Count != g.Count {
 				for n := q.LineStart; n <= q.LineEnd; n++ {
 					inner[n] = true
 				}
 			}
 		case inside(g, q):
-			// Which text around the region shares a line with it, other regions tell.
+			// Which text around the region shares a line with it, the others tell.
 		case !g.Start().Before(q.End()):
 			// Before it. A gap that began on an earlier line is only white space here.
 			if q.Kind != covmap.GapRegion || q.LineStart == g.LineStart {

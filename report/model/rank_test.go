@@ -41,6 +41,14 @@ func TestEliminatedRegions(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nowhere else to go", func(t *testing.T) {
+		c := o.Counters(t, nil)
+		o.Set(t, &c, collect.StateEliminated, "emit", 1) // the other side was removed
+		c.EliminatedLines = lines{name: {12, 13, 15, 16}}
+		if got := stateOf(t, one(t, o, c), "probe.bpf.c", 16); got.Status != model.Missed {
+			t.Errorf("got %v, want missed", got)
+		}
+	})
 	t.Run("hit all the same", func(t *testing.T) {
 		c := o.Counters(t, map[string][]uint64{"emit": {5, 2}})
 		c.EliminatedLines = lines{name: {15, 16}}

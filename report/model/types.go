@@ -236,7 +236,8 @@ type BranchState struct {
 
 // Function is one function. Cells has one element a cell of the report.
 type Function struct {
-	// Name is the function's C name.
+	// Name is the function's C name; of the inner function that libbpf's BPF_PROG makes it is that
+	// of the program.
 	Name string
 	// LLVMName is the name that llvm-cov prints: static functions of headers keep "main.c:".
 	LLVMName      string
