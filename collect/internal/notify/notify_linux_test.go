@@ -41,6 +41,8 @@ func helper(what string) {
 			_, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(c), uintptr(unsafe.Pointer(&attr)), 120)
 			fmt.Println(c, errno)
 		}
+	case "wait":
+		os.Stdin.Read(make([]byte, 1))
 	case "loop": // calls until its stdin closes, from a process that outlives its parent
 		go func() {
 			for {
@@ -256,7 +258,7 @@ func TestHandOver(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	needRoot(t)
-	cmd := exec.Command("/bin/cat")
+	cmd := self("wait")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -288,7 +290,7 @@ func TestStop(t *testing.T) {
 func TestBusy(t *testing.T) {
 	needRoot(t)
 	if os.Getenv("NOTIFY_TEST_INNER") != "" {
-		_, err := Start(exec.Command("/bin/true"), nil)
+		_, err := Start(self("wait"), nil)
 		if !errors.Is(err, ErrBusy) {
 			t.Errorf("got %v, want ErrBusy", err)
 		}
