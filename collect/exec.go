@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,8 +26,9 @@ type ExecOptions struct {
 }
 
 // Exec runs cmd under [Watch] on the running kernel and returns a complete record of the run. A
-// command that fails is no error: see Record.Run.Outcome. When ctx ends the command is killed and the
-// outcome is [TimedOut]. The error is [ErrNoCoverage] (with a record) when no counters were found.
+// command that fails is no error: see Record.Run.Outcome. When ctx ends the command is killed (by
+// cmd.Cancel, if set): at its deadline the outcome is [TimedOut], otherwise the run failed because it was
+// interrupted, and what it had counted is in the record. The error is [ErrNoCoverage] (with a record) when no counters were found.
 func Exec(ctx context.Context, cmd *exec.Cmd, o ExecOptions) (*Record, error) {
 	cell, err := HostCell()
 	if err != nil {
@@ -42,8 +44,10 @@ func Exec(ctx context.Context, cmd *exec.Cmd, o ExecOptions) (*Record, error) {
 	}
 	res.Fill(r)
 	if err := ctx.Err(); err != nil && r.Run.Outcome != Passed {
-		r.Run.Outcome = TimedOut
-		r.Run.Reason = "killed: " + err.Error()
+		r.Run.Reason = "interrupted"
+		if errors.Is(err, context.DeadlineExceeded) {
+			r.Run.Outcome, r.Run.Reason = TimedOut, "killed at its deadline"
+		}
 	}
 	if err := res.Release(); err != nil && o.Watch.Log != nil {
 		o.Watch.Log("release the processes that outlived %s: %v", cmd.Path, err)

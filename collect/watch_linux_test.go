@@ -253,7 +253,7 @@ func TestWatchCancel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rec.Run.Outcome != TimedOut || rec.Run.Signal != "SIGKILL" || rec.Objects[0].Counts[0] != 3 {
-		t.Errorf("got %+v with %+v, want a run that timed out with 3 counts", rec.Run, rec.Objects)
+	if rec.Run.Outcome != Failed || rec.Run.Reason != "interrupted" || rec.Run.Signal != "SIGKILL" || rec.Objects[0].Counts[0] != 3 {
+		t.Errorf("got %+v with %+v, want an interrupted run with 3 counts", rec.Run, rec.Objects)
 	}
 }
