@@ -30,6 +30,9 @@ import (
 //	        uvarint width | uvarint maps | uvarint N
 //	        N uvarint counts
 //	        states: uvarint number of runs, each: u8 state | uvarint length; together 0 or N
+//	        flows: uvarint number, each: u8 1 when unknown, else 0 and the sites before, then after:
+//	            uvarint number, each: uvarint counter+1, 0 for none | uvarint number of next sites << 1 | exit |
+//	            uvarint next sites
 //	        eliminated lines, then live lines, each:
 //	            uvarint number of files, each: uvarint size | name | uvarint number of lines |
 //	            uvarint first line | uvarint differences to the line before

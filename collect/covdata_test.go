@@ -30,6 +30,7 @@ func sampleRecord() *Record {
 		},
 		Objects: []ObjectCounters{
 			{ObjectID: meta.ObjectID{1, 2}, Width: 8, Maps: 2, Counts: counts, States: states,
+				Flows:           []Flow{{Unknown: true}, {Before: []FlowSite{{Counter: 1, Next: []uint32{0}}}, After: []FlowSite{{Exit: true}}}},
 				EliminatedLines: map[string][]uint32{"a.bpf.c": {3, 10, math.MaxUint32}},
 				LiveLines:       map[string][]uint32{"a.bpf.c": {1, 2}, "b.h": {100}}},
 			{ObjectID: meta.ObjectID{3}, Width: 1, Maps: 1, Counts: []uint64{0, 1}},
@@ -124,7 +125,8 @@ func TestParsePayload(t *testing.T) {
 		"too few states": {obj(8, 1, 2, 0, 0, 1, 4, 1, 0, 0), "1 states for 2"},
 		"state value":    {obj(8, 1, 1, 0, 1, 9, 1, 0, 0), "state 9"},
 		"state overflow": {obj(8, 1, 1, 0, 1, 4, 2, 0, 0), "2 counters of state 4"},
-		"trailing":       {obj(8, 1, 0, 0, 0, 0, 0), "1 bytes after"},
+		"flow":           {obj(8, 1, 1, 0, 0, 1, 0, 1, 3, 0, 0), "there is not"},
+		"trailing":       {obj(8, 1, 0, 0, 0, 0, 0, 0), "1 bytes after"},
 		"bad json":       {appendSection(nil, kindRun, []byte("{")), "JSON"},
 	} {
 		_, err := parsePayload(c.in)

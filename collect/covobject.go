@@ -33,6 +33,10 @@ func appendObject(b []byte, o *ObjectCounters) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(n))
 	b = append(b, runs...)
+	b = binary.AppendUvarint(b, uint64(len(o.Flows)))
+	for i := range o.Flows {
+		b = appendFlow(b, &o.Flows[i])
+	}
 	b = appendLines(b, o.EliminatedLines)
 	return appendLines(b, o.LiveLines)
 }
@@ -180,6 +184,13 @@ func parseObject(content []byte, o *ObjectCounters) error {
 	}
 	if r.err == nil && len(o.States) != 0 && len(o.States) != n {
 		return fmt.Errorf("%d states for %d counters", len(o.States), n)
+	}
+	for range r.count() {
+		f := parseFlow(&r, n)
+		if r.err != nil {
+			return r.err
+		}
+		o.Flows = append(o.Flows, f)
 	}
 	o.EliminatedLines = parseLines(&r)
 	o.LiveLines = parseLines(&r)

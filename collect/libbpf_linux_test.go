@@ -83,7 +83,7 @@ func TestWatchLibbpf(t *testing.T) {
 				want := []ObjectCounters{{ObjectID: probeID, Width: 8, Maps: c.maps, Counts: c.counts, States: []CounterState{live, elim, live, live}}}
 				got := cloneObjects(res.Objects)
 				for i := range got {
-					got[i].EliminatedLines, got[i].LiveLines = nil, nil
+					got[i].EliminatedLines, got[i].LiveLines, got[i].Flows = nil, nil, nil
 				}
 				if d := cmp.Diff(want, got); d != "" {
 					t.Errorf("-want +got:\n%s", d)

@@ -52,6 +52,7 @@ func Merge(dst *ObjectCounters, src ObjectCounters) error {
 			dst.States[i] = max(dst.States[i], s)
 		}
 	}
+	dst.Flows = unionFlows(dst.Flows, src.Flows)
 	dst.LiveLines = unionLines(dst.LiveLines, src.LiveLines)
 	dst.EliminatedLines = subtractLines(unionLines(dst.EliminatedLines, src.EliminatedLines), dst.LiveLines)
 	return nil
@@ -178,6 +179,7 @@ func runName(r *Run) string {
 func cloneObject(o *ObjectCounters) *ObjectCounters {
 	c := *o
 	c.Counts, c.States = slices.Clone(o.Counts), slices.Clone(o.States)
+	c.Flows = unionFlows(nil, o.Flows)
 	c.LiveLines = unionLines(nil, o.LiveLines)
 	c.EliminatedLines = subtractLines(unionLines(nil, o.EliminatedLines), c.LiveLines)
 	return &c

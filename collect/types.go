@@ -107,6 +107,9 @@ type ObjectCounters struct {
 	Counts []uint64
 	// States has one element a counter, or is empty when no load was watched.
 	States []CounterState
+	// Flows has one element for each distinct program that was loaded. It is the word on code that
+	// has no counter of its own, see [Flow].
+	Flows []Flow
 	// EliminatedLines are lines, by file name as debug information has it, that had
 	// instructions in a program which was loaded and have none left in any loaded program.
 	// It is the second opinion for code that has no counter of its own.

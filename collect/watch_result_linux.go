@@ -28,9 +28,12 @@ func (w *watcher) objects() []ObjectCounters {
 	for i := range objects {
 		o := &objects[i]
 		o.States = make([]CounterState, len(o.Counts))
+		var flows []Flow
 		for _, l := range w.loadOrder {
 			l.mergeStates(o)
+			flows = append(flows, l.flows(o)...)
 		}
+		o.Flows = unionFlows(nil, flows)
 		for i, c := range o.Counts {
 			if c > 0 {
 				o.States[i] = StateLive
@@ -79,6 +82,52 @@ func (l *load) mergeStates(o *ObjectCounters) {
 			}
 		}
 	}
+}
+
+// flows returns which updates of o's counters follow which in the program, once for each of its maps that has
+// them, and nothing for a program that the kernel refused or that does not touch them.
+func (l *load) flows(o *ObjectCounters) []Flow {
+	v := &l.verdict
+	if v.Verdict == VerdictRejected || l.unseen && l.rest == StateNotLoaded {
+		return nil
+	}
+	var flows []Flow
+	for n, m := range l.maps {
+		for i := range m.blocks {
+			b := &m.blocks[i]
+			if b.ObjectID != o.ObjectID || b.N != len(o.Counts) || !l.unseen && !l.touches(uint32(n), b) {
+				continue
+			}
+			var f Flow
+			before, ok1 := flowOf(l.before, uint32(n), b)
+			after, ok2 := flowOf(v.after, uint32(n), b)
+			if f = (Flow{Before: before, After: after}); !ok1 || !ok2 || !v.known {
+				f = Flow{Unknown: true}
+			}
+			flows = append(flows, f)
+		}
+	}
+	return flows
+}
+
+// flowOf returns the sites of a program with the counters of block b of map n, and false when an update may be missing.
+func flowOf(r *liveness.Result, n uint32, b *Block) ([]FlowSite, bool) {
+	if r == nil || r.Sites == nil || len(r.Maybe) > 0 || slices.Contains(r.Unknown, n) {
+		return nil, false
+	}
+	sites := make([]FlowSite, len(r.Sites))
+	for i, s := range r.Sites {
+		sites[i] = FlowSite{Counter: NoCounter, Next: s.Next, Exit: s.Exit}
+		if s.Map != n {
+			continue
+		}
+		if c, ok := b.Counter(s.Off, s.Size); ok {
+			sites[i].Counter = uint32(c)
+		} else if b.overlaps(s.Off, s.Size) {
+			return nil, false
+		}
+	}
+	return sites, true
 }
 
 // states returns what the load shows of each counter of a block of its map n.
