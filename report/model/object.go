@@ -130,7 +130,12 @@ func (o *object) ranks(c *collect.ObjectCounters, w *words) *ranks {
 	unused := newValue(rankUnused|rankDirect, w.text("not used by this object"))
 	folded := newValue(rankFolded|rankDirect, w.text("merged away by the optimiser"))
 	off := newValue(rankFolded|rankDirect, w.text("not instrumented"))
-	a := &ranks{}
+	a := &ranks{counters: c, first: func(f *covmap.Function) int {
+		if x := o.counters[f]; x != nil {
+			return int(x.First)
+		}
+		return -1
+	}}
 	if c != nil && (len(c.EliminatedLines) > 0 || len(c.LiveLines) > 0) {
 		a.lines = &lineFacts{gone: o.matchFiles(c.EliminatedLines), kept: o.matchFiles(c.LiveLines)}
 	}

@@ -2,8 +2,6 @@ package model
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/instrument/covmap"
@@ -83,6 +81,10 @@ func rankOf(s collect.CounterState) int {
 type ranks struct {
 	// leaf is the value of counter id of f, and of the zero counter with id < 0.
 	leaf func(f *covmap.Function, id int64) value
+	// counters are those of the object in the cell, nil when it was never loaded.
+	counters *collect.ObjectCounters
+	// first is the index of the first counter of f in counters, -1 when it has none.
+	first func(f *covmap.Function) int
 	// lines are the lines that the verifier removed and kept, nil when nothing is known.
 	lines *lineFacts
 
@@ -103,13 +105,13 @@ type functionRanks struct {
 	a     *ranks
 	f     *covmap.Function
 	memo  map[covmap.Counter]value
-	terms map[covmap.Counter]string
-	// gone are the differences, by their canonical form, that lines show to be eliminated.
+	rests map[covmap.Counter]*rest
+	// gone are the rests, by their terms, that only lines show to be eliminated.
 	gone map[string]bool
 }
 
 func newFunctionRanks(a *ranks, f *covmap.Function) *functionRanks {
-	r := &functionRanks{a: a, f: f, memo: map[covmap.Counter]value{}}
+	r := &functionRanks{a: a, f: f, memo: map[covmap.Counter]value{}, rests: map[covmap.Counter]*rest{}}
 	if a.lines == nil {
 		return r
 	}
@@ -122,8 +124,8 @@ func newFunctionRanks(a *ranks, f *covmap.Function) *functionRanks {
 		if v := r.value(g.Count); v.rank() != rankLive || v.direct() {
 			continue
 		}
-		if r.avoidable(g.Count) && a.lines.removed(r, i) {
-			gone[r.canonical(g.Count)] = true
+		if x := r.rest(g.Count); x.fate == fateUnknown && x.avoidable && a.lines.removed(r, i) {
+			gone[x.terms] = true
 		}
 	}
 	if len(gone) > 0 {
@@ -151,62 +153,16 @@ func (r *functionRanks) value(c covmap.Counter) value {
 	} else {
 		v = v.indirect()
 	}
-	if v.rank() == rankLive && !v.direct() && r.gone != nil && r.gone[r.canonical(c)] {
-		v = newValue(rankEliminated, 0)
+	if v.rank() == rankLive && !v.direct() {
+		switch x := r.rest(c); {
+		case x.fate == fateNever, x.fate == fateUnknown && r.gone[x.terms]:
+			v = newValue(rankEliminated, 0)
+		case x.fate == fateCompiler:
+			v = r.a.leaf(r.f, -1)
+		}
 	}
 	r.memo[c] = v
 	return v
-}
-
-// avoidable reports whether control can leave the whole that c is the rest of by another way, one
-// that is live. When there is none, what is live must go on with the rest.
-func (r *functionRanks) avoidable(c covmap.Counter) bool {
-	for id, n := range r.factors(c) {
-		if n < 0 && r.a.leaf(r.f, int64(id)).rank() == rankLive {
-			return true
-		}
-	}
-	return false
-}
-
-// factors says how often each counter is added in c; negative is subtracted.
-func (r *functionRanks) factors(c covmap.Counter) map[uint32]int {
-	factors := map[uint32]int{}
-	var walk func(c covmap.Counter, sign int)
-	walk = func(c covmap.Counter, sign int) {
-		switch c.Kind {
-		case covmap.CounterRef:
-			factors[c.ID] += sign
-		case covmap.CounterAdd, covmap.CounterSub:
-			e := r.f.Expressions[c.ID]
-			walk(e.Left, sign)
-			if c.Kind == covmap.CounterSub {
-				sign = -sign
-			}
-			walk(e.Right, sign)
-		}
-	}
-	walk(c, 1)
-	return factors
-}
-
-// canonical is the same for counters of equal value: the sum of terms, in order.
-func (r *functionRanks) canonical(c covmap.Counter) string {
-	if s, ok := r.terms[c]; ok {
-		return s
-	}
-	factors := r.factors(c)
-	var b strings.Builder
-	for _, id := range sortedKeys(factors) {
-		if n := factors[id]; n != 0 {
-			b.WriteString(strconv.Itoa(n) + "*" + strconv.FormatUint(uint64(id), 10) + " ")
-		}
-	}
-	if r.terms == nil {
-		r.terms = map[covmap.Counter]string{}
-	}
-	r.terms[c] = b.String()
-	return b.String()
 }
 
 // lineFacts is what debug information of loaded programs says about lines, by file of the mapping:

@@ -137,3 +137,85 @@ func TestSamePathTwice(t *testing.T) {
 		}
 	}
 }
+
+// TestFlow checks what the flow of loaded programs says about emit's else branch, which is the counter of
+// emit less that of its if.
+func TestFlow(t *testing.T) {
+	o := modeltest.Compile(t, 1, "probe.o")
+	f := o.Function(t, "emit")
+	type sites = []collect.FlowSite
+	site := func(id uint32, exit bool, next ...uint32) collect.FlowSite {
+		return collect.FlowSite{Counter: f.First + id, Exit: exit, Next: next}
+	}
+	either := sites{site(0, true, 1), site(1, true)}  // the function may end without the if
+	always := sites{site(0, false, 1), site(1, true)} // the if always follows
+	other := sites{{Counter: f.First + 7, Exit: true}}
+	for _, test := range []struct {
+		name   string
+		flows  []collect.Flow
+		want   model.Status
+		reason string
+	}{
+		{"none", nil, model.Missed, ""},
+		{"both sides", []collect.Flow{{Before: either, After: either}}, model.Missed, ""},
+		{"removed", []collect.Flow{{Before: either, After: always}}, model.Eliminated, ""},
+		{"removed by the compiler", []collect.Flow{{Before: always, After: always}}, model.Missed, "removed by the compiler"},
+		{"kept in one of two programs", []collect.Flow{{Before: either, After: always}, {Before: either, After: either}}, model.Missed, ""},
+		{"removed in both", []collect.Flow{{Before: either, After: always}, {Before: always, After: always}}, model.Eliminated, ""},
+		{"of other programs nothing is said", []collect.Flow{{Before: either, After: always}, {Before: other, After: other}}, model.Eliminated, ""},
+		{"one of unknown flow", []collect.Flow{{Before: either, After: always}, {Unknown: true}}, model.Missed, ""},
+		{"only unknown", []collect.Flow{{Unknown: true}}, model.Missed, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := o.Counters(t, nil)
+			c.Flows = test.flows
+			r := one(t, o, c)
+			for _, line := range []int{15, 16, 17} {
+				if got := stateOf(t, r, "probe.bpf.c", line); got.Status != test.want || r.Text(got.Reason) != test.reason {
+					t.Errorf("line %d: got %v (%s), want %v (%s)", line, got.Status, r.Text(got.Reason), test.want, test.reason)
+				}
+			}
+			for _, line := range []int{11, 12, 13} {
+				if got := stateOf(t, r, "probe.bpf.c", line); got.Status != model.Missed || got.Reason != 0 {
+					t.Errorf("line %d: got %v (%s), want missed", line, got.Status, r.Text(got.Reason))
+				}
+			}
+		})
+	}
+	t.Run("lines do not overrule it", func(t *testing.T) {
+		c := o.Counters(t, nil)
+		c.Flows = []collect.Flow{{Before: either, After: either}}
+		c.EliminatedLines = map[string][]uint32{"probe.bpf.c": {15, 16}}
+		if got := stateOf(t, one(t, o, c), "probe.bpf.c", 16); got.Status != model.Missed {
+			t.Errorf("got %v, want missed", got.Status)
+		}
+	})
+	t.Run("lines serve where it is unknown", func(t *testing.T) {
+		c := o.Counters(t, nil)
+		c.Flows = []collect.Flow{{Unknown: true}}
+		c.EliminatedLines = map[string][]uint32{"probe.bpf.c": {15, 16}}
+		if got := stateOf(t, one(t, o, c), "probe.bpf.c", 16); got.Status != model.Eliminated {
+			t.Errorf("got %v, want eliminated", got.Status)
+		}
+	})
+}
+
+// TestFlowOfABranchWithoutCode checks the side of a branch that has no code of its own: only the flow
+// tells.
+func TestFlowOfABranchWithoutCode(t *testing.T) {
+	o := modeltest.Compile(t, 1, "probe.o")
+	f := o.Function(t, "clamp")
+	c := o.Counters(t, map[string][]uint64{"clamp": {5, 5}})
+	c.Flows = []collect.Flow{{
+		Before: []collect.FlowSite{{Counter: f.First, Exit: true, Next: []uint32{1}}, {Counter: f.First + 1, Exit: true}},
+		After:  []collect.FlowSite{{Counter: f.First, Next: []uint32{1}}, {Counter: f.First + 1, Exit: true}},
+	}}
+	r := one(t, o, c)
+	b := r.Files[0].Branches[0]
+	if b.Line != 3 || b.Cells[0].True.Status != model.Hit || b.Cells[0].False.Status != model.Eliminated {
+		t.Errorf("branch of line %d: got %v, want hit and eliminated", b.Line, b.Cells[0])
+	}
+	if got := r.Cells[0].Summary.Lines; stateOf(t, r, "helper.h", 5).Status != model.Eliminated {
+		t.Errorf("what follows the if: got %v, want eliminated, in %v", stateOf(t, r, "helper.h", 5), got)
+	}
+}

@@ -1,0 +1,122 @@
+package model
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/instrument/covmap"
+)
+
+// rest is code without a counter of its own: what some counters say less what others say. LLVM counts
+// the else of an if like this, and what follows a return.
+type rest struct {
+	// terms is the same for rests of equal value.
+	terms string
+	// avoidable is set when control can go another way, one that is live. When there is none, what is
+	// live must go on with the rest.
+	avoidable bool
+	fate      fate
+}
+
+// fate is what the flow of the loaded programs says about a rest.
+type fate int
+
+const (
+	fateUnknown  fate = iota // nothing
+	fateLive                 // a path leads to it
+	fateNever                // the verifier left no path to it
+	fateCompiler             // already the compiler left none
+)
+
+// rest looks at an expression whose parts are live.
+func (r *functionRanks) rest(c covmap.Counter) *rest {
+	if x := r.rests[c]; x != nil {
+		return x
+	}
+	factors := r.factors(c)
+	x := &rest{}
+	var b strings.Builder
+	for _, id := range sortedKeys(factors) {
+		n := factors[id]
+		if n == 0 {
+			continue
+		}
+		b.WriteString(strconv.Itoa(n) + "*" + strconv.FormatUint(uint64(id), 10) + " ")
+		if n < 0 && r.a.leaf(r.f, int64(id)).rank() == rankLive {
+			x.avoidable = true
+		}
+	}
+	x.terms = b.String()
+	x.fate = r.fate(factors)
+	r.rests[c] = x
+	return x
+}
+
+// factors says how often each counter is added in c; negative is subtracted.
+func (r *functionRanks) factors(c covmap.Counter) map[uint32]int {
+	factors := map[uint32]int{}
+	var walk func(c covmap.Counter, sign int)
+	walk = func(c covmap.Counter, sign int) {
+		switch c.Kind {
+		case covmap.CounterRef:
+			factors[c.ID] += sign
+		case covmap.CounterAdd, covmap.CounterSub:
+			e := r.f.Expressions[c.ID]
+			walk(e.Left, sign)
+			if c.Kind == covmap.CounterSub {
+				sign = -sign
+			}
+			walk(e.Right, sign)
+		}
+	}
+	walk(c, 1)
+	return factors
+}
+
+// fate asks the flow of every loaded program that has the counters which are added: when each of their
+// updates is followed by one of those which are subtracted, the difference is never more than 0.
+func (r *functionRanks) fate(factors map[uint32]int) fate {
+	c := r.a.counters
+	if c == nil || len(c.Flows) == 0 {
+		return fateUnknown
+	}
+	first := r.a.first(r.f)
+	if first < 0 {
+		return fateUnknown
+	}
+	signs := make(map[uint32]int, len(factors)) // by number in the object
+	count := uint64(0)
+	for id, n := range factors {
+		if n < -1 || n > 1 {
+			return fateUnknown // following once is not enough
+		}
+		signs[uint32(first)+id] = n
+		count += uint64(n) * c.Counts[first+int(id)]
+	}
+	if int64(count) > 0 {
+		return fateLive // it ran
+	}
+	plus := func(counter uint32) bool { return signs[counter] > 0 }
+	minus := func(counter uint32) bool { return signs[counter] < 0 }
+	result := fateUnknown
+	for i := range c.Flows {
+		flow := &c.Flows[i]
+		if flow.Unknown {
+			return fateUnknown
+		}
+		never, present := collect.Never(flow.After, plus, minus)
+		if !present {
+			continue
+		}
+		if !never {
+			return fateLive
+		}
+		if before, _ := collect.Never(flow.Before, plus, minus); !before {
+			result = fateNever
+		} else if result == fateUnknown {
+			result = fateCompiler
+		}
+	}
+	return result
+}
