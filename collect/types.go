@@ -134,7 +134,7 @@ type ProgramLoad struct {
 	Name    string          `json:"name"` // as given to the kernel, at most 15 characters
 	Type    string          `json:"type"` // for example "Tracing", "Kprobe"
 	Objects []meta.ObjectID `json:"objects,omitempty"`
-	Loads   int             `json:"loads"` // how many times this very program was loaded
+	Loads   int             `json:"loads"` // attempts to load this very program, also interrupted ones
 	Verdict Verdict         `json:"verdict"`
 	// Errno is the name of the error of a refused load, for example "EACCES".
 	Errno string `json:"errno,omitempty"`

@@ -32,7 +32,7 @@ func tellingLine(log string) string {
 		line := strings.TrimSpace(log[start:end])
 		switch {
 		case line == "", strings.HasPrefix(line, "processed "), strings.HasPrefix(line, "verification time "),
-			strings.HasPrefix(line, "stack depth "):
+			strings.HasPrefix(line, "stack depth "), strings.HasPrefix(line, "insns processed "): // the last: 7.2
 		default:
 			const most = 300
 			return tailOf(line, most)

@@ -70,7 +70,7 @@ func (w *watcher) progLoad(c *notify.Call) {
 		return
 	}
 	attr := bpfsys.ParseLoadAttr(attrBytes)
-	cp := w.capture(c, attr)
+	cp, known := w.capture(c, attr)
 	valid := w.l.Valid(c.ID)
 	w.l.Continue(c.ID)
 
@@ -80,14 +80,18 @@ func (w *watcher) progLoad(c *notify.Call) {
 		w.sweeping = true // it may load programs from inside the kernel
 	}
 	w.mu.Unlock()
-	if cp == nil {
-		return
-	}
-	if !valid {
+	switch {
+	case cp == nil:
+	case !valid:
 		cp.close()
-		return
+	case known:
+		cp.close()
+		w.mu.Lock()
+		w.loads[cp.key].loads++
+		w.mu.Unlock()
+	default:
+		w.register(cp)
 	}
-	w.register(cp)
 }
 
 // captured is what was copied from a loader for one load.
@@ -104,6 +108,7 @@ type captured struct {
 	license, funcInfo, lineInfo,
 	coreRelos []byte
 	missing string // what could not be copied
+	key     uint64
 }
 
 func (cp *captured) close() {
@@ -119,14 +124,15 @@ func (cp *captured) miss(format string, args ...any) {
 	}
 }
 
-// capture returns nil when the program refers to no counter map.
-func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) *captured {
+// capture returns nil when the program refers to no counter map. known is set, and only what tells the
+// program from others was copied, when it was loaded before and what came of that is known, or soon will be.
+func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) (cp *captured, known bool) {
 	if attr.InsnCnt == 0 || attr.InsnCnt > maxLoadInsns {
-		return nil
+		return nil, false
 	}
-	cp := &captured{attr: attr, tid: c.TID, insns: make([]byte, 8*attr.InsnCnt)}
+	cp = &captured{attr: attr, tid: c.TID, insns: make([]byte, 8*attr.InsnCnt)}
 	if bpfsys.ReadMemory(c.TID, attr.Insns, cp.insns) != nil {
-		return nil
+		return nil, false
 	}
 	cp.refs = liveness.Refs(cp.insns, w.order)
 	cp.own, cp.kinds, cp.maps, cp.fdOf = map[int32]int{}, map[int32]uint64{}, map[int32]*counterMap{}, map[int32]int32{}
@@ -136,11 +142,22 @@ func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) *captured {
 	})
 	if !values || len(cp.maps) == 0 {
 		cp.close()
-		return nil
+		return nil, false
 	}
 	cp.copyMaps(w, func(liveness.Ref) bool { return true })
-	cp.copyRest(w.order)
-	return cp
+	cp.license = cp.readString(attr.License)
+	if attr.AttachFD != 0 {
+		cp.copyFD(int32(attr.AttachFD))
+	}
+	cp.key = cp.hash(w.table.seed, w.order)
+	w.mu.Lock()
+	l := w.loads[cp.key]
+	known = l != nil && (l.busy || l.verdict.Verdict != VerdictUnknown)
+	w.mu.Unlock()
+	if !known {
+		cp.copyRest(w.order)
+	}
+	return cp, known
 }
 
 // copyMaps copies the descriptors of the maps behind the references that want accepts.
@@ -205,17 +222,14 @@ func (cp *captured) listed(i int32, order binary.ByteOrder) (int32, bool) {
 // copyRest copies what is needed to load the program once more.
 func (cp *captured) copyRest(order binary.ByteOrder) {
 	a := cp.attr
-	cp.license = cp.readString(a.License)
 	cp.funcInfo = cp.readArray("function info", a.FuncInfo, a.NrFuncInfo, a.FuncInfoRec)
 	cp.lineInfo = cp.readArray("line info", a.LineInfo, a.NrLineInfo, a.LineInfoRec)
 	cp.coreRelos = cp.readArray("CO-RE relocations", a.CoreRelos, a.NrCoreRel, a.CoreReloRec)
 	if a.Ifindex != 0 {
 		cp.miss("it is for a network device")
 	}
-	for _, fd := range []uint32{a.BTFFD, a.AttachFD} {
-		if fd != 0 {
-			cp.copyFD(int32(fd))
-		}
+	if a.BTFFD != 0 {
+		cp.copyFD(int32(a.BTFFD))
 	}
 	// Kernel functions and variables of modules come with descriptors of the modules' BTF.
 	for n := 0; n+8 <= len(cp.insns); n += 8 {
@@ -292,9 +306,9 @@ func (cp *captured) readString(addr uint64) []byte {
 	return append(s, 0)
 }
 
-// key identifies the program by all that the verifier's result depends on. Descriptors are replaced by
+// hash identifies the program by all that the verifier's result depends on. Descriptors are replaced by
 // what they stand for.
-func (cp *captured) key(seed maphash.Seed, order binary.ByteOrder) uint64 {
+func (cp *captured) hash(seed maphash.Seed, order binary.ByteOrder) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)
 	a := cp.attr
@@ -324,24 +338,18 @@ func (cp *captured) key(seed maphash.Seed, order binary.ByteOrder) uint64 {
 	return h.Sum64()
 }
 
-// register counts a load, and keeps what was captured of it when it is the first of its kind, or when
-// the earlier ones did not tell what came of it.
+// register keeps what was captured of a load that is the first of its kind, or whose earlier ones did not
+// tell what came of them.
 func (w *watcher) register(cp *captured) {
-	key := cp.key(w.table.seed, w.order)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if l := w.loads[key]; l != nil {
-		l.loads++
-		if l.busy || l.verdict.Verdict != VerdictUnknown {
-			cp.close()
-			return
-		}
-		w.again(l, cp)
-		return
+	l := w.loads[cp.key]
+	if l == nil {
+		l = &load{name: cp.attr.Name(), typ: cp.attr.Type, insns: len(cp.insns) / 8}
+		w.loads[cp.key] = l
+		w.loadOrder = append(w.loadOrder, l)
 	}
-	l := &load{name: cp.attr.Name(), typ: cp.attr.Type, insns: len(cp.insns) / 8, loads: 1}
-	w.loads[key] = l
-	w.loadOrder = append(w.loadOrder, l)
+	l.loads++
 	w.again(l, cp)
 }
 
