@@ -231,7 +231,7 @@ func TestWatchPinnedProgram(t *testing.T) {
 }
 
 func TestWatchSnapshots(t *testing.T) {
-	cmd := loaderCmd("main=1 read main=2 read")
+	cmd := loaderCmd("main=1 read main=1 read")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
