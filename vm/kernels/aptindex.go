@@ -193,7 +193,7 @@ func candidates(pkgs []*debPackage, suite string, a archInfo) []Candidate {
 			continue
 		}
 		version, raw := splitRelease(release)
-		if raw == "" || majorMinor(version) == "" {
+		if raw == "" || majorMinor(version) == "" || !safeName(release) {
 			continue
 		}
 		deps, ok := closure(p, release, byName)

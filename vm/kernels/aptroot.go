@@ -287,9 +287,9 @@ func aptOutput(ctx context.Context, conf, tool string, args ...string) ([]byte, 
 	return out.Bytes(), err
 }
 
-// telling picks the lines of apt's output that say what went wrong: those that begin with E:, else W: and Err:.
+// telling picks the lines of apt's output that say what went wrong: the errors, else the warnings.
 func telling(out []byte) string {
-	for _, prefixes := range [][]string{{"E: "}, {"W: Failed"}, {"W: ", "Err:"}} {
+	for _, prefixes := range [][]string{{"E: ", "W: GPG error"}, {"W: Failed"}, {"W: ", "Err:"}} {
 		var lines []string
 		for line := range strings.Lines(string(out)) {
 			line = strings.TrimSpace(line)

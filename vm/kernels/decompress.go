@@ -53,7 +53,12 @@ func decompress(b []byte, limit int64) ([]byte, error) {
 	case bytes.HasPrefix(b, []byte{0x02, 0x21, 0x4c, 0x18}):
 		return unlz4(b[4:], limit)
 	case len(b) >= 13 && b[0] == 0x5d && b[1] == 0 && b[2] == 0:
-		z, err := lzma.ReaderConfig{DictCap: maxWindow}.NewReader(bytes.NewReader(b))
+		dict := binary.LittleEndian.Uint32(b[1:])
+		if dict > maxWindow {
+			return nil, fmt.Errorf("lzma: dictionary of %d bytes (max %d)", dict, maxWindow)
+		}
+		// DictCap is a limit and the least that is allocated.
+		z, err := lzma.ReaderConfig{DictCap: int(max(dict, lzma.MinDictCap))}.NewReader(bytes.NewReader(b))
 		if err != nil {
 			return nil, fmt.Errorf("lzma: %w", err)
 		}
@@ -93,7 +98,7 @@ func unzstd(b []byte, limit int64) ([]byte, error) {
 func unlz4(b []byte, limit int64) ([]byte, error) {
 	const blockMax = 8 << 20
 	var out []byte
-	buf := make([]byte, blockMax)
+	buf := make([]byte, min(blockMax, limit))
 	for len(b) > 4 || len(b) == 4 && len(out) == 0 {
 		n := int64(binary.LittleEndian.Uint32(b))
 		b = b[4:]

@@ -1,7 +1,7 @@
 package kernels
 
 import (
-	"context"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,7 +25,7 @@ var imageNames = []string{
 
 // openFile gives the kernel of a file: spec. Its image is unpacked into the store once; modules and config stay
 // where they are.
-func (s *Store) openFile(ctx context.Context, sp spec, a archInfo) (*Kernel, error) {
+func (s *Store) openFile(sp spec, a archInfo) (*Kernel, error) {
 	fail := func(err error) (*Kernel, error) { return nil, fmt.Errorf("kernel %s: %w", sp, err) }
 	image, base := sp.path, filepath.Dir(sp.path)
 	st, err := os.Stat(image)
@@ -56,7 +56,7 @@ func (s *Store) openFile(ctx context.Context, sp spec, a archInfo) (*Kernel, err
 		k.Release = imageRelease(boot)
 	}
 	if changed {
-		if k.Image, err = s.keepUnpacked(ctx, raw, boot); err != nil {
+		if k.Image, err = s.keepUnpacked(raw, boot); err != nil {
 			return fail(err)
 		}
 		k.Packed = image
@@ -77,7 +77,7 @@ func (s *Store) openFile(ctx context.Context, sp spec, a archInfo) (*Kernel, err
 		}
 	}
 	if k.Modules == "" && sp.modules != "" {
-		return fail(fmt.Errorf("no modules of %s in %s", cmpOr(k.Release, "an unknown release"), sp.modules))
+		return fail(fmt.Errorf("no modules of %s in %s", cmp.Or(k.Release, "an unknown release"), sp.modules))
 	}
 	if k.Release == "" && majorMinor(filepath.Base(k.Modules)) != "" {
 		k.Release = filepath.Base(k.Modules)
@@ -96,13 +96,6 @@ func (s *Store) openFile(ctx context.Context, sp spec, a archInfo) (*Kernel, err
 		}
 	}
 	return k, nil
-}
-
-func cmpOr(s, or string) string {
-	if s == "" {
-		return or
-	}
-	return s
 }
 
 func findImage(dir string) (string, error) {
@@ -159,7 +152,7 @@ func findModules(dir, release string, named bool) (string, error) {
 }
 
 // keepUnpacked writes an unpacked image into the store, under the sum of the packed one.
-func (s *Store) keepUnpacked(ctx context.Context, packed, unpacked []byte) (string, error) {
+func (s *Store) keepUnpacked(packed, unpacked []byte) (string, error) {
 	dir, err := s.dir()
 	if err != nil {
 		return "", err

@@ -88,7 +88,7 @@ func (s *Store) Resolve(ctx context.Context, spec, arch string) ([]Candidate, er
 		return nil, err
 	}
 	if sp.kind == kindFile {
-		k, err := s.openFile(ctx, sp, a)
+		k, err := s.openFile(sp, a)
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +107,7 @@ func (s *Store) Pull(ctx context.Context, spec, arch string) (*Kernel, error) {
 		return nil, err
 	}
 	if sp.kind == kindFile {
-		return s.openFile(ctx, sp, a)
+		return s.openFile(sp, a)
 	}
 	return s.pullApt(ctx, sp, a)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 )
 
+const maxSpec = 4096 // bytes of a spec, made absolute
+
 type specKind int
 
 const (
@@ -76,7 +78,7 @@ func parseSpec(text string) (spec, error) {
 	if !ok {
 		return bad("want apt:SUITE[/VERSION][@FLAVOUR] or file:PATH[,modules=DIR]")
 	}
-	if len(text) > 4096 || strings.ContainsAny(text, "\x00\n\r") {
+	if len(text) > maxSpec || strings.ContainsAny(text, "\x00\n\r") {
 		return bad("too long, or control characters in it")
 	}
 	switch kind {
@@ -120,6 +122,9 @@ func parseSpec(text string) (spec, error) {
 			if s.modules, err = filepath.Abs(s.modules); err != nil {
 				return bad("%v", err)
 			}
+		}
+		if len(s.String()) > maxSpec {
+			return bad("too long")
 		}
 		return s, nil
 	}
