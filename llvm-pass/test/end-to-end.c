@@ -27,7 +27,7 @@ static inline int unused(int a) { return a; }
 // DEBUG: atomicrmw add {{.*}}, !dbg
 
 // CHECK: define {{.*}}@prog
-// CHECK: atomicrmw add {{.*}} i64 1 monotonic
+// CHECK: atomicrmw add {{.*}} monotonic
 // CHECK-NEXT: call void asm sideeffect "", "i"(i32 {{[0-9]+}})
 __attribute__((section("xdp"), used)) int prog(int *ctx) { return helper(*ctx); }
 

@@ -24,24 +24,33 @@ target triple = "bpf"
 
 ; CHECK-LABEL: define void @f
 define void @f(i1 %c, i64 %n) {
-; The update keeps its result unused and is followed by its own barrier.
-; CHECK-NEXT: %{{.*}} = atomicrmw add ptr getelementptr{{.*}}@__bpfcov_counters{{.*}}, i64 1 monotonic, align 8
+; The address and the 1 come from assembly, which code generation cannot hoist. The update keeps its
+; result unused and is followed by its own barrier.
+; CHECK-NEXT: %[[BASE:.*]] = call ptr asm sideeffect "$0 = $1 ll", "=r,i"(ptr @__bpfcov_counters)
+; CHECK-NEXT: %[[PTR:.*]] = getelementptr inbounds i8, ptr %[[BASE]], i64 40
+; CHECK-NEXT: %[[ONE:.*]] = call i64 asm sideeffect "$0 = $1", "=r,i"(i64 1)
+; CHECK-NEXT: %{{.*}} = atomicrmw add ptr %[[PTR]], i64 %[[ONE]] monotonic, align 8
 ; CHECK-NEXT: call void asm sideeffect "", "i"(i32 0)
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
 ; A conditional step becomes a branch, so that the verifier can remove it.
 ; CHECK: br i1 %c, label %[[THEN:.*]], label %[[CONT:.*]]
 ; CHECK: [[THEN]]:
-; CHECK-NEXT: %{{.*}} = atomicrmw add {{.*}} i64 1 monotonic
+; CHECK: getelementptr {{.*}} i64 48
+; CHECK: atomicrmw add
 ; CHECK-NEXT: call void asm sideeffect "", "i"(i32 1)
 ; CHECK-NEXT: br label %[[CONT]]
 ; CHECK: [[CONT]]:
   %s = zext i1 %c to i32
   call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 1 to ptr), ptr @__bpfcov_marker, ptr null, i32 %s, ptr null) nomerge
 ; CHECK: %[[W:.*]] = ptrtoint ptr %w to i64
+; CHECK-NEXT: %[[BASE2:.*]] = call ptr asm sideeffect "$0 = $1 ll"
+; CHECK-NEXT: getelementptr inbounds i8, ptr %[[BASE2]], i64 56
 ; CHECK-NEXT: %{{.*}} = atomicrmw add {{.*}} i64 %[[W]] monotonic
 ; CHECK-NEXT: call void asm sideeffect "", "i"(i32 2)
   %w = inttoptr i64 %n to ptr
   call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 2 to ptr), ptr @__bpfcov_marker, ptr null, i32 0, ptr %w) nomerge
+; The address is still in a register.
+; CHECK-NEXT: getelementptr inbounds i8, ptr %[[BASE2]], i64 64
 ; CHECK-NEXT: %{{.*}} = atomicrmw add {{.*}} i64 4294967295 monotonic
   call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 3 to ptr), ptr @__bpfcov_marker, ptr null, i32 -1, ptr null) nomerge
 ; CHECK-NEXT: call void asm sideeffect "", "i"(i32 3)
@@ -58,6 +67,18 @@ define void @f(i1 %c, i64 %n) {
 define void @negated(i1 %c) {
   %s = select i1 %c, i32 0, i32 1
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 %s, ptr null) nomerge
+  ret void
+}
+
+; Not over a call, where it would take a register that survives it.
+; CHECK-LABEL: define void @call
+; CHECK: asm sideeffect "$0 = $1 ll"
+; CHECK: call void @f
+; CHECK: asm sideeffect "$0 = $1 ll"
+define void @call(i1 %c) {
+  call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
+  call void @f(i1 %c, i64 0)
+  call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
   ret void
 }
 

@@ -11,6 +11,7 @@
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/IR/DerivedTypes.h"
+#include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Intrinsics.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Passes/PassBuilder.h"
@@ -57,6 +58,15 @@ inline llvm::PointerType *pointerType(llvm::LLVMContext &Ctx) {
   return llvm::PointerType::getUnqual(Ctx);
 #else
   return llvm::Type::getInt8PtrTy(Ctx);
+#endif
+}
+
+/// Casts a pointer to bytes to one to Ty, where pointers have element types.
+inline llvm::Value *typedPointer(llvm::IRBuilder<> &B, llvm::Value *Ptr, llvm::Type *Ty) {
+#if LLVM_VERSION_MAJOR >= 17
+  return Ptr;
+#else
+  return B.CreateBitCast(Ptr, llvm::PointerType::getUnqual(Ty));
 #endif
 }
 
