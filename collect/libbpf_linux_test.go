@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/bpfcov/bpfcov/instrument/meta"
 	"github.com/google/go-cmp/cmp"
@@ -192,5 +193,43 @@ func TestWatchOrphan(t *testing.T) {
 				t.Errorf("the orphan's load: got status %q (%v), want 0", got, err)
 			}
 		})
+	}
+}
+
+// With a light skeleton programs are loaded from inside the kernel, where no system call is seen.
+func TestWatchLightSkeleton(t *testing.T) {
+	obj := buildProbe(t)
+	tool := anyOf(t, "bpftool")
+	dir := t.TempDir()
+	skel, err := exec.Command(tool, "gen", "skeleton", "-L", obj).Output()
+	if err != nil {
+		t.Skipf("bpftool gen skeleton -L: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "probe.lskel.h"), skel, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	loader := filepath.Join(dir, "light")
+	compile(t, anyOf(t, "cc", "gcc"), "-O2", "-I"+dir, "-o", loader, "testdata/light.c", "-lbpf")
+	cmd := exec.Command(loader)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := false
+	res := watch(t, cmd, WatchOptions{Interval: 5 * time.Millisecond, Snapshot: func(o []ObjectCounters) {
+		if !told && len(o) > 0 && o[0].Counts[0] == 3 {
+			told = true
+			in.Write([]byte("x\n"))
+		}
+	}})
+	if !res.State.Success() || len(res.Objects) != 1 {
+		t.Fatalf("got %v and %+v, want success and one object", res.State, res.Objects)
+	}
+	// What the loader gave to the kernel is not known, and so not what the verifier removed.
+	if d := cmp.Diff([]CounterState{live, StateUnknown, live, live}, res.Objects[0].States); d != "" {
+		t.Errorf("states: -want +got:\n%s", d)
+	}
+	if d := cmp.Diff([]uint64{3, 0, 3, 0}, res.Objects[0].Counts); d != "" {
+		t.Errorf("counts: -want +got:\n%s", d)
 	}
 }

@@ -112,6 +112,7 @@ type watcher struct {
 	strings   map[uint32][]byte
 	total     int
 	sweeping  bool
+	sweeps    int
 	ending    bool
 	changed   bool
 }
@@ -165,10 +166,7 @@ func (w *watcher) listen() notify.Event {
 	defer w.procs.close()
 	for {
 		var c notify.Call
-		timeout := -1
-		if w.isSweeping() {
-			timeout = 5
-		}
+		timeout := w.sweepInterval()
 		ev, err := w.l.Next(&c, timeout)
 		switch {
 		case err != nil:
@@ -184,10 +182,19 @@ func (w *watcher) listen() notify.Event {
 	}
 }
 
-func (w *watcher) isSweeping() bool {
+// sweepInterval is how often, in milliseconds, to look for programs that are loaded from inside the kernel:
+// never unless there is a loader for it, and often at first.
+func (w *watcher) sweepInterval() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.sweeping
+	switch {
+	case !w.sweeping:
+		return -1
+	case w.sweeps < 500:
+		w.sweeps++
+		return 1
+	}
+	return 10
 }
 
 // call handles one call and lets it go on. Whatever a process hands to the kernel, the others must not
@@ -200,7 +207,7 @@ func (w *watcher) call(c *notify.Call) {
 		}
 	}()
 	w.mu.Lock()
-	waiting := len(w.pending) > 0
+	waiting := len(w.pending) > 0 || w.sweeping
 	w.mu.Unlock()
 	if waiting {
 		w.scan() // the thread stands still: what it loaded before is there now

@@ -77,7 +77,7 @@ func (w *watcher) progLoad(c *notify.Call) {
 	w.mu.Lock()
 	w.total++
 	if attr.Type == bpfsys.TypeSyscall {
-		w.sweeping = true // it may load programs from inside the kernel
+		w.sweeping, w.sweeps = true, 0 // it may load programs from inside the kernel
 	}
 	w.mu.Unlock()
 	switch {

@@ -18,6 +18,9 @@ import (
 // process is one process of the command that loads programs.
 type process struct {
 	pid int
+	// privileged is set when the process has what loading any program takes, so that a load by this
+	// process says how a load by that one went.
+	privileged bool
 
 	mu    sync.Mutex
 	pidfd int // -1 when there is none
@@ -70,7 +73,7 @@ func (ps *processes) find(tid int) (*process, error) {
 			return p, nil
 		}
 	}
-	pid, err := threadGroup(tid)
+	pid, privileged, err := threadGroup(tid)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +89,7 @@ func (ps *processes) find(tid int) (*process, error) {
 		}
 		ps.byPID[pid] = p
 	}
+	p.privileged = privileged
 	ps.byTID[tid] = p
 	return p, nil
 }
@@ -116,13 +120,22 @@ func (ps *processes) close() {
 	ps.byPID, ps.byTID = nil, nil
 }
 
-// threadGroup returns the process id of a thread.
-func threadGroup(tid int) (int, error) {
+// threadGroup returns the process id of a thread, and whether it may load any program.
+func threadGroup(tid int) (pid int, privileged bool, err error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	return statusField(status, "Tgid:", 10)
+	if pid, err = statusField(status, "Tgid:", 10); err != nil {
+		return 0, false, err
+	}
+	caps, err := statusField(status, "CapEff:", 16)
+	if err != nil {
+		return 0, false, err
+	}
+	has := func(c int) bool { return caps>>c&1 != 0 }
+	// CAP_BPF and CAP_PERFMON came with Linux 5.8.
+	return pid, has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON) && has(unix.CAP_NET_ADMIN), nil
 }
 
 // statusField returns a number from a file in the manner of /proc/PID/status.

@@ -19,8 +19,8 @@ import (
 // list under increasing ids, and one with the name, type and counter maps of a load that was seen is
 // that load's. The list is read while a load is awaited, and whenever the loader stops at its next
 // call. Nothing else is certain, for a loader may load, use and close a program faster than anybody can
-// look: then the load is repeated from the copy. When the repeated load succeeds, so did the loader's;
-// when it fails for a reason that is not this process's own, so did the loader's, and the errno and the
+// look: then the load is repeated from the copy. When the repeated load succeeds, so did that of a loader
+// with the same capabilities; when it fails for a reason that is not this process's own, so did the loader's, and the errno and the
 // log are those of the repetition. A program of the loader that turns up after all overrules that.
 
 // verdict is what came of a load.
@@ -237,6 +237,9 @@ func (w *watcher) repeat(l *load) verdict {
 		v := w.verdictOf(l, info)
 		if v.Verified == 0 {
 			v.Verified = processed(log)
+		}
+		if !l.proc.privileged {
+			return verdict{Verdict: VerdictUnknown, Reason: "it loads with all capabilities, of which the loader has few"}
 		}
 		return v
 	}
