@@ -254,6 +254,23 @@ func TestIgnoreSelf(t *testing.T) {
 	}
 }
 
+// TestInterrupt ends the wait for an event that never comes.
+func TestInterrupt(t *testing.T) {
+	for _, buffer := range []Buffer{Ring, Perf} {
+		t.Run(string(buffer), func(t *testing.T) {
+			w := start(t, Options{Hook: Kprobe, Buffer: buffer, Filter: Filter{Prefix: "/nowhere/"}})
+			done := make(chan error)
+			go func() { done <- w.Interrupt() }()
+			if e, err := w.Next(); !errors.Is(err, ErrInterrupted) {
+				t.Errorf("got %v, %v, want %v", e, err, ErrInterrupted)
+			}
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestFilter opens a file under a filter that refuses it, and then in another way under one that does
 // not.
 func TestFilter(t *testing.T) {

@@ -17,6 +17,8 @@ type recordReader interface {
 	// lost. The record is valid until the next call.
 	read() (raw []byte, lost uint64, err error)
 	SetDeadline(time.Time)
+	// Flush makes read return what there is and then ErrFlushed of its package.
+	Flush() error
 	Close() error
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/perf"
+	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 )
 
@@ -62,12 +64,12 @@ func Start(o Options) (*Watcher, error) {
 }
 
 func (w *Watcher) start(o Options) error {
-	// Kernels before 5.11 charge maps to RLIMIT_MEMLOCK.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return err
-	}
 	filter, err := o.Filter.encode()
 	if err != nil {
+		return err
+	}
+	// Kernels before 5.11 charge maps to RLIMIT_MEMLOCK.
+	if err := rlimit.RemoveMemlock(); err != nil {
 		return err
 	}
 	spec, err := loadProbe()
@@ -205,14 +207,20 @@ func (w *Watcher) setFilter(p *probeFilter) error {
 // to wait for ever.
 func (w *Watcher) SetDeadline(t time.Time) { w.reader.SetDeadline(t) }
 
-// Interrupt makes a waiting [Watcher.Next] fail at once, with [os.ErrDeadlineExceeded]. It may be
-// called from another goroutine.
-func (w *Watcher) Interrupt() { w.reader.SetDeadline(time.Unix(1, 0)) }
+// ErrInterrupted is what [Watcher.Next] returns after [Watcher.Interrupt].
+var ErrInterrupted = errors.New("interrupted")
+
+// Interrupt makes [Watcher.Next] return the events that are buffered and then [ErrInterrupted], also
+// when it is waiting. It may be called from another goroutine.
+func (w *Watcher) Interrupt() error { return w.reader.Flush() }
 
 // Next waits for the next event. It is for one goroutine at a time.
 func (w *Watcher) Next() (Event, error) {
 	for {
 		raw, lost, err := w.reader.read()
+		if errors.Is(err, ringbuf.ErrFlushed) || errors.Is(err, perf.ErrFlushed) {
+			return Event{}, ErrInterrupted
+		}
 		if err != nil {
 			return Event{}, err
 		}

@@ -66,13 +66,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer w.Close()
 	fmt.Fprintf(stderr, "filewatch: watching by %s and %s buffer\n", w.Hook, w.Buffer)
-	stop := context.AfterFunc(ctx, w.Interrupt)
+	stop := context.AfterFunc(ctx, func() { w.Interrupt() })
 	defer stop()
 
 	encoder := json.NewEncoder(stdout)
 	for {
 		e, err := w.Next()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, filewatch.ErrInterrupted) {
 			break
 		}
 		if err != nil {
