@@ -133,7 +133,7 @@ func (s *session) record(r *run) collect.Record {
 	rec.Run.ExitCode, rec.Run.Signal = r.end.ExitCode, printable(r.end.Signal)
 	rec.Run.Cases = r.cases.Cases()
 	if r.last != nil {
-		rec.Objects, rec.Programs = r.last.Objects, r.last.Programs
+		rec.Objects, rec.Programs, rec.Run.Loads = r.last.Objects, r.last.Programs, max(0, r.last.Run.Loads)
 	}
 	set := func(o collect.Outcome, format string, args ...any) {
 		rec.Run.Outcome, rec.Run.Reason = o, fmt.Sprintf(format, args...)
