@@ -59,7 +59,7 @@ func Exec(ctx context.Context, cmd *exec.Cmd, o ExecOptions) (*Record, error) {
 // ([Passed] or [Failed]), reason, exit code, signal and duration.
 func (r *Result) Fill(rec *Record) {
 	rec.Objects, rec.Programs = r.Objects, r.Programs
-	rec.Run.Duration = r.Duration
+	rec.Run.Duration, rec.Run.Loads = r.Duration, r.Loads
 	rec.Run.Outcome, rec.Run.Reason = Passed, ""
 	rec.Run.ExitCode, rec.Run.Signal = exitStatus(r.State)
 	switch {
@@ -74,17 +74,22 @@ func (r *Result) Fill(rec *Record) {
 
 // Diagnose returns nil when counters were found, and otherwise an [ErrNoCoverage] that names the
 // likely cause.
-func (r *Result) Diagnose() error {
+func (r *Result) Diagnose() error { return diagnose(r.Objects, r.Loads) }
+
+// Diagnose is [Result.Diagnose] for what a run left behind.
+func (r *Record) Diagnose() error { return diagnose(r.Objects, r.Run.Loads) }
+
+func diagnose(objects []ObjectCounters, loads int) error {
 	switch {
-	case len(r.Objects) > 0:
+	case len(objects) > 0:
 		return nil
-	case r.Loads == 0:
+	case loads == 0:
 		return fmt.Errorf("%w: the command loaded no BPF program; does it run the loader, or skip it "+
 			"(no permission, a cached result)?", ErrNoCoverage)
 	}
 	return fmt.Errorf("%w: %d program loads were seen and none refers to a bpfcov counter map; was the "+
 		"object built with bpfcov-clang (BPF2GO_CC, CLANG=), and not with BPFCOV_DISABLE or from a cache?",
-		ErrNoCoverage, r.Loads)
+		ErrNoCoverage, loads)
 }
 
 func exitStatus(st *os.ProcessState) (code int, signal string) {

@@ -59,6 +59,9 @@ type Run struct {
 	ExitCode int           `json:"exit_code"`
 	Signal   string        `json:"signal,omitempty"`
 	Duration time.Duration `json:"duration_ns"`
+	// Loads is the number of program loads that were seen, of any program. With loads and without
+	// counters, the objects were not instrumented.
+	Loads int `json:"loads,omitempty"`
 	// Boot is the time from starting QEMU to the guest's hello, 0 on the host.
 	Boot  time.Duration `json:"boot_ns,omitempty"`
 	Cases []Case        `json:"cases,omitempty"`

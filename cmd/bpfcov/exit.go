@@ -61,7 +61,7 @@ func exitCode(err error) int {
 		return exit.code
 	case errors.As(err, &build):
 		return exitFailed
-	case errors.As(err, &noMatch), errors.As(err, &badSpec), errors.As(err, &badTest), errors.Is(err, collect.ErrFormat), errors.Is(err, collect.ErrTruncated),
+	case errors.As(err, &noMatch), errors.As(err, &badSpec), errors.As(err, &badTest), errors.Is(err, matrix.ErrForeign), errors.Is(err, collect.ErrFormat), errors.Is(err, collect.ErrTruncated),
 		errors.Is(err, collect.ErrBuildMismatch), errors.Is(err, fs.ErrNotExist):
 		return exitUsage
 	}

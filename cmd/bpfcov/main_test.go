@@ -1,16 +1,22 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/vm"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of testdata")
@@ -22,6 +28,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command as its users do. Each file of testdata is one behaviour.
 func TestScripts(t *testing.T) {
+	agent := buildAgent(t.Context())
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: *update,
@@ -36,11 +43,28 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			// The plugin and the kernels are the machine's; everything else is the script's own.
 			cache, err := os.UserCacheDir()
+			if err != nil {
+				return err
+			}
 			e.Setenv("XDG_CACHE_HOME", cache)
 			e.Setenv("NO_COLOR", "1")
-			return err
+			// Guests need the agent next to the command, which testscript puts first in PATH.
+			dir, _, _ := strings.Cut(e.Getenv("PATH"), string(os.PathListSeparator))
+			return agent(dir)
 		},
 	})
+}
+
+// buildAgent builds this machine's agent into dir, once for all scripts.
+func buildAgent(ctx context.Context) func(dir string) error {
+	var once sync.Once
+	var err error
+	return func(dir string) error {
+		once.Do(func() {
+			err = vm.BuildAgent(ctx, runtime.GOARCH, filepath.Join(dir, "bpfcov-agent-"+runtime.GOARCH))
+		})
+		return err
+	}
 }
 
 // status N CMD ARG...: CMD must exit with status N. Its output is for stdout and stderr, as with exec.

@@ -159,7 +159,15 @@ func reportRun(stdout io.Writer, r *matrix.Runner, res *matrix.Result) error {
 	for _, f := range append([]string{res.Covdata}, files...) {
 		fmt.Fprintln(stdout, "  "+relative(f))
 	}
-	return verdict(res)
+	if err := verdict(res); err != nil {
+		return err
+	}
+	if loaded, err := res.Diagnose(); loaded && err != nil {
+		return &exitError{exitEnvironment, err}
+	} else if err != nil {
+		warn("%v", err)
+	}
+	return nil
 }
 
 // verdict turns the outcomes into an exit status: a failed test weighs more than a guest that did not boot.

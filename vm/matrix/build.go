@@ -136,6 +136,8 @@ func (r *Runner) guestFiles(arch string) ([]initramfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A test that takes everything from the host needs a folder to run in all the same.
+	files = append(files, initramfs.File{Path: guestDir, Mode: fs.ModeDir | 0o755})
 	for _, t := range r.Config.Tests {
 		for _, glob := range t.Files {
 			more, err := globFiles(r.Config.Dir, glob)

@@ -21,12 +21,15 @@ type outDir struct {
 // ErrInUse means that another bpfcov writes to the same folder.
 var ErrInUse = errors.New("another bpfcov is using this folder; wait for it or choose another with --out")
 
+// ErrForeign means that the folder for results holds something else.
+var ErrForeign = errors.New("exists, is not empty and was not made by bpfcov run; choose another folder with --out")
+
 // openOut makes path ready for a new run: it locks it and removes what an earlier run left there,
 // but nothing that an earlier run did not write.
 func openOut(path string, owned []string) (*outDir, error) {
 	if entries, err := os.ReadDir(path); err == nil && len(entries) > 0 {
 		if _, err := os.Stat(filepath.Join(path, markerName)); err != nil {
-			return nil, fmt.Errorf("%s: exists, is not empty and was not made by bpfcov run; choose another folder with --out", path)
+			return nil, fmt.Errorf("%s: %w", path, ErrForeign)
 		}
 	}
 	if err := os.MkdirAll(path, 0o777); err != nil {

@@ -69,6 +69,27 @@ type Result struct {
 	Covdata string // folder
 }
 
+// Diagnose returns nil when counters were found in any cell, and otherwise a [collect.ErrNoCoverage] that names the
+// likely cause. loaded tells whether programs were loaded at all: then their objects were not instrumented.
+func (r *Result) Diagnose() (loaded bool, err error) {
+	for _, c := range r.Cells {
+		if c.Result == nil {
+			continue
+		}
+		for i := range c.Result.Records {
+			rec := &c.Result.Records[i]
+			one := rec.Diagnose()
+			if one == nil {
+				return true, nil
+			}
+			if err == nil || rec.Run.Loads > 0 && !loaded {
+				err, loaded = fmt.Errorf("%s: %w", c.Name, one), rec.Run.Loads > 0
+			}
+		}
+	}
+	return loaded, err
+}
+
 // owned is what a run writes below its folder and the next run into the same folder removes.
 func owned() []string { return []string{"covdata", "cells", "build", "lcov", "report.json"} }
 
@@ -179,11 +200,13 @@ func (r *Runner) guestTest(t config.Test, arch string, files []initramfs.File) (
 	program := t.Command[0]
 	if strings.Contains(program, "/") && !filepath.IsAbs(program) {
 		want := filepath.Join(guestDir, program)
-		i := slices.IndexFunc(files, func(f initramfs.File) bool { return f.Path == want })
-		if i < 0 {
-			return gt, nil, fmt.Errorf("%s is not in the build folder; the build script must put it into $BPFCOV_BUILD_DIR", program)
+		source := filepath.Join(r.Config.Dir, program)
+		if i := slices.IndexFunc(files, func(f initramfs.File) bool { return f.Path == want }); i >= 0 {
+			source = files[i].Source
+		} else if _, err := os.Stat(source); err != nil || !filepath.IsLocal(program) {
+			return gt, nil, fmt.Errorf("%s is neither in the build folder ($BPFCOV_BUILD_DIR of the build script) nor in %s", program, r.Config.Dir)
 		}
-		more, err := initramfs.Closure(files[i].Source, want, "")
+		more, err := initramfs.Closure(source, want, "")
 		return gt, more, err
 	}
 	if arch != runtime.GOARCH {
