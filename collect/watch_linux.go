@@ -113,7 +113,7 @@ type watcher struct {
 	total     int
 	sweeping  bool
 	sweeps    int
-	ending    bool
+	ended     time.Time // of the command; zero while it runs
 	changed   bool
 }
 
@@ -241,7 +241,7 @@ func (w *watcher) drain(listening <-chan notify.Event) bool {
 func (w *watcher) finish(working <-chan struct{}) {
 	w.scan()
 	w.mu.Lock()
-	w.ending = true
+	w.ended = time.Now()
 	w.mu.Unlock()
 	close(w.jobs)
 	select {

@@ -39,6 +39,8 @@ type verdict struct {
 const (
 	// patience is how long to look for the loader's own program before the load is repeated.
 	patience = 50 * time.Millisecond
+	// statsPatience is how long after the command's end loads are repeated for statistics alone.
+	statsPatience = 2 * time.Second
 	// statsLog holds the verifier's three lines of statistics.
 	statsLog = 16 << 10
 	// Sizes of the log of a refused load: the first, and the largest that every kernel accepts.
@@ -152,14 +154,15 @@ func (w *watcher) judge(l *load) {
 	before := w.analyzeBefore(l)
 	w.mu.Lock()
 	l.before, l.given, l.refs = before, nil, nil
-	actual, ending := l.actual, w.ending
+	actual := l.actual
+	late := !w.ended.IsZero() && time.Since(w.ended) > statsPatience
 	w.mu.Unlock()
 
 	var v verdict
 	switch {
 	case actual != nil:
 		v = w.verdictOf(l, actual)
-		if v.Verified == 0 && l.repeat != nil && !ending { // before Linux 5.16
+		if v.Verified == 0 && l.repeat != nil && !late { // before Linux 5.16
 			if fd, log, err := l.repeat.Do(bpfsys.LogStats, statsLog); err == nil {
 				unix.Close(fd)
 				v.Verified = processed(log)
