@@ -24,8 +24,23 @@ func processed(log string) int {
 	return n
 }
 
-// tellingLine returns the last line of a verifier log that is not statistics.
+// tellingLine returns the last line of a verifier log that is not statistics. Linux 7.3 explains a refusal in
+// a text of its own after that line, which is the same on all kernels and stays the one to show.
 func tellingLine(log string) string {
+	if i := strings.LastIndex(log, "\nVerification failed: "); i >= 0 {
+		if line := lastLine(log[:i]); line != "" {
+			return line
+		}
+		line, _, _ := strings.Cut(log[i+1:], "\n")
+		return tailOf(line, longestLine)
+	}
+	return lastLine(log)
+}
+
+// longestLine bounds what is taken for a reason.
+const longestLine = 300
+
+func lastLine(log string) string {
 	end := len(log)
 	for end > 0 {
 		start := strings.LastIndexByte(log[:end], '\n') + 1
@@ -34,8 +49,7 @@ func tellingLine(log string) string {
 		case line == "", strings.HasPrefix(line, "processed "), strings.HasPrefix(line, "verification time "),
 			strings.HasPrefix(line, "stack depth "), strings.HasPrefix(line, "insns processed "): // the last: 7.2
 		default:
-			const most = 300
-			return tailOf(line, most)
+			return tailOf(line, longestLine)
 		}
 		end = max(start-1, 0)
 	}
