@@ -1,10 +1,17 @@
 package model
 
-import "github.com/bpfcov/bpfcov/report/lcov"
+import (
+	"fmt"
+
+	"github.com/bpfcov/bpfcov/report/lcov"
+)
 
 // CellLCOV is the tracefile of one cell, which [lcov.Write] writes. What cannot run there (not
 // built, eliminated, folded) is left out, everything else is there with its count. When nothing is
 // left out and the cell has one object, it says what llvm-cov says.
+//
+// A function that has one definition for each architecture (#if) has several lines; lcov 2 wants one name on
+// one line, so all but the first get their line as a suffix, in the tracefiles of all cells.
 //
 // The numbers of branches are the same in the tracefiles of all cells, so that readers which merge by
 // number (Codecov) merge the right ones. It is empty for a cell that did not run.
@@ -21,10 +28,17 @@ func (r *Report) coverage(pick func([]State) State, pickBranch func([]BranchStat
 	for k := range r.Files {
 		f := &r.Files[k]
 		to := lcov.File{Path: f.Name}
+		lines := map[string]int{}
 		for n := range f.Functions {
 			x := &f.Functions[n]
+			name := x.LLVMName
+			if first, ok := lines[name]; !ok {
+				lines[name] = x.Line
+			} else if first != x.Line {
+				name = fmt.Sprintf("%s:%d", name, x.Line)
+			}
 			if s := pick(x.Cells); s.Status.Counted() {
-				to.Functions = append(to.Functions, lcov.Function{Name: x.LLVMName, Line: x.Line, Count: s.Count})
+				to.Functions = append(to.Functions, lcov.Function{Name: name, Line: x.Line, Count: s.Count})
 			}
 		}
 		for n := range f.Lines {

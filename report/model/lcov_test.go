@@ -140,3 +140,27 @@ func TestGenhtml(t *testing.T) {
 		}
 	}
 }
+
+// TestFunctionPerArch checks that a function which each architecture defines elsewhere has one name for each line, the same in
+// all tracefiles, as genhtml of lcov 2 demands.
+func TestFunctionPerArch(t *testing.T) {
+	hit, none := model.State{Status: model.Hit, Count: 2}, model.State{Status: model.NotBuilt}
+	r := &model.Report{Cells: make([]model.Cell, 2), Files: []model.File{{Name: "a.h", Functions: []model.Function{
+		{Name: "f", LLVMName: "a.c:f", Line: 53, Cells: []model.State{hit, none}},
+		{Name: "f", LLVMName: "a.c:f", Line: 59, Cells: []model.State{none, hit}},
+	}}}}
+	first, second := lcov.Function{Name: "a.c:f", Line: 53, Count: 2}, lcov.Function{Name: "a.c:f:59", Line: 59, Count: 2}
+	for _, test := range []struct {
+		name  string
+		files []lcov.File
+		want  []lcov.Function
+	}{
+		{"first cell", r.CellLCOV(0), []lcov.Function{first}},
+		{"second cell", r.CellLCOV(1), []lcov.Function{second}},
+		{"merged", r.MergedLCOV(), []lcov.Function{first, second}},
+	} {
+		if diff := cmp.Diff([]lcov.File{{Path: "a.h", Functions: test.want}}, test.files); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", test.name, diff)
+		}
+	}
+}
