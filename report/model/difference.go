@@ -198,26 +198,30 @@ func (r *Report) groups(states []State) []Group {
 }
 
 // interleave puts the most telling differences first: the largest of each set of causes in turn, so
-// that the top of the list shows every way in which cells differ. What is only built for some cells
-// comes after what is built for all, and branches last.
+// that the top of the list shows every way in which cells differ. What is only built for some cells and
+// the bodies of macros come after what is built for all, and branches last.
 func interleave(all []Difference) []Difference {
 	type bucket struct {
+		class  int
 		causes string
 		ds     []Difference
 	}
 	var buckets []*bucket
 	known := map[string]*bucket{}
 	for _, d := range all {
-		var causes []byte
-		if d.Kind == KindBranch {
-			causes = append(causes, 0xff)
-		}
+		causes := []byte{0}
 		for _, g := range d.Groups {
 			causes = append(causes, byte(g.Status))
 		}
+		switch {
+		case d.Kind == KindBranch:
+			causes[0] = 2
+		case d.Function == "" || string(causes[1:]) == string([]byte{byte(Hit), byte(NotBuilt)}):
+			causes[0] = 1
+		}
 		b := known[string(causes)]
 		if b == nil {
-			b = &bucket{causes: string(causes)}
+			b = &bucket{class: int(causes[0]), causes: string(causes)}
 			known[b.causes] = b
 			buckets = append(buckets, b)
 		}
@@ -225,15 +229,6 @@ func interleave(all []Difference) []Difference {
 	}
 	for _, b := range buckets {
 		slices.SortStableFunc(b.ds, func(x, y Difference) int { return cmp.Compare(y.Lines, x.Lines) })
-	}
-	class := func(b *bucket) int {
-		switch {
-		case b.causes[0] == 0xff:
-			return 2
-		case b.causes == string([]byte{byte(Hit), byte(NotBuilt)}):
-			return 1
-		}
-		return 0
 	}
 	slices.SortStableFunc(buckets, func(x, y *bucket) int {
 		return cmp.Or(cmp.Compare(y.ds[0].Lines, x.ds[0].Lines), cmp.Compare(x.causes, y.causes))
@@ -243,7 +238,7 @@ func interleave(all []Difference) []Difference {
 		for n, more := 0, true; more; n++ {
 			more = false
 			for _, b := range buckets {
-				if class(b) == c && n < len(b.ds) {
+				if b.class == c && n < len(b.ds) {
 					out = append(out, b.ds[n])
 					more = true
 				}
