@@ -142,7 +142,7 @@ esac`)
 		}
 	})
 	t.Run("unsupported major", func(t *testing.T) {
-		_, err := EnsurePlugin(t.Context(), Clang{Path: "/x/clang-13", Major: 13})
+		_, err := EnsurePlugin(t.Context(), Clang{Path: "/x/clang-13", Version: "13.0.1", Major: 13})
 		if !errors.Is(err, ErrNoPlugin) || !strings.Contains(err.Error(), "14 to 23") {
 			t.Errorf("got %v", err)
 		}
@@ -182,7 +182,7 @@ func TestEnsurePlugin(t *testing.T) {
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
-	want := filepath.Join(cache, "plugins", PluginName(c.Major))
+	want := filepath.Join(cache, "plugins", PluginName(c.Version))
 	for _, p := range paths {
 		if p != want {
 			t.Errorf("got %s, want %s", p, want)

@@ -25,7 +25,7 @@ var ErrNoPlugin = errors.New("no pass plugin")
 // PluginStatus says where the plugin for one clang is, or what it takes to build one.
 type PluginStatus struct {
 	Major int
-	// Path is a plugin that is ready, "" if there is none.
+	// Path is a plugin of that major that is ready, "" if there is none.
 	Path string
 	// LLVMConfig and Compiler are what a build would use, "" if missing.
 	LLVMConfig, Compiler string
@@ -39,7 +39,7 @@ func (s PluginStatus) Usable() bool { return s.Path != "" || s.Missing == "" }
 // PluginStatusOf looks for the plugin for the clang at path, whose LLVM major is given. It starts no
 // process.
 func PluginStatusOf(clang string, major int) PluginStatus {
-	s := PluginStatus{Major: major, Path: FindPlugin(major)}
+	s := PluginStatus{Major: major, Path: findPlugin(strconv.Itoa(major) + ".*")}
 	s.LLVMConfig = findLLVMConfig(clang, major)
 	s.Compiler = findCompiler(clang, major)
 	var missing []string
@@ -55,17 +55,20 @@ func PluginStatusOf(clang string, major int) PluginStatus {
 	return s
 }
 
-// PluginName is the file name of the plugin for an LLVM major that belongs to this very bpfcov: it
-// contains a hash of the plugin's source, so that an old file is never taken for a new one.
-func PluginName(major int) string {
-	return fmt.Sprintf("bpfcov-llvm%d-%s.so", major, sourceHash()[:12])
+// PluginName is the file name of the plugin for a release of LLVM ("19.1.7") that belongs to this very
+// bpfcov: it contains a hash of the plugin's source, so that an old file is never taken for a new one.
+func PluginName(version string) string {
+	return fmt.Sprintf("bpfcov-llvm%s-%s.so", version, sourceHash()[:12])
 }
 
-// FindPlugin returns a plugin that is ready for use, or "": next to the executable
-// (../lib/bpfcov/, and the executable's own folder), then in the cache. A plugin of another LLVM
-// major crashes clang while it is loaded, so the major is part of the name.
-func FindPlugin(major int) string {
-	name := PluginName(major)
+// FindPlugin returns a plugin for clang c that is ready for use, or "": next to the executable
+// (../lib/bpfcov/, and the executable's own folder), then in the cache.
+func FindPlugin(c Clang) string { return findPlugin(c.Version) }
+
+// findPlugin is FindPlugin for a pattern of versions. A plugin of another major crashes clang while it
+// is loaded, so the version is part of the name.
+func findPlugin(version string) string {
+	name := PluginName(version)
 	var dirs []string
 	if exe, err := os.Executable(); err == nil {
 		if real, err := filepath.EvalSymlinks(exe); err == nil {
@@ -77,8 +80,14 @@ func FindPlugin(major int) string {
 		dirs = append(dirs, dir)
 	}
 	for _, dir := range dirs {
-		if path := filepath.Join(dir, name); exists(path) {
-			return path
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if ok, err := filepath.Match(name, e.Name()); err == nil && ok {
+				return filepath.Join(dir, e.Name())
+			}
 		}
 	}
 	return ""
@@ -94,7 +103,7 @@ func EnsurePlugin(ctx context.Context, c Clang) (string, error) {
 	if c.Major < MinLLVM || c.Major > MaxLLVM {
 		return fail(fmt.Errorf("supported are LLVM %d to %d; set BPFCOV_CLANG to one of them", MinLLVM, MaxLLVM))
 	}
-	if path := FindPlugin(c.Major); path != "" {
+	if path := FindPlugin(c); path != "" {
 		return path, nil
 	}
 	s := PluginStatusOf(c.Path, c.Major)
@@ -105,7 +114,7 @@ func EnsurePlugin(ctx context.Context, c Clang) (string, error) {
 	if err != nil {
 		return fail(err)
 	}
-	path, err := buildPluginInto(ctx, dir, s)
+	path, err := buildPluginInto(ctx, dir, c, s)
 	if err != nil {
 		return fail(err)
 	}
@@ -114,11 +123,11 @@ func EnsurePlugin(ctx context.Context, c Clang) (string, error) {
 
 // buildPluginInto builds under a lock, so that a parallel make builds once, and renames the result
 // into place.
-func buildPluginInto(ctx context.Context, dir string, s PluginStatus) (string, error) {
+func buildPluginInto(ctx context.Context, dir string, c Clang, s PluginStatus) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, PluginName(s.Major))
+	path := filepath.Join(dir, PluginName(c.Version))
 	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return "", err

@@ -111,7 +111,7 @@ std::string nameSection(const std::vector<std::string> &Names, bool LittleEndian
 }
 } // namespace
 
-bool readCoverageData(Module &M, const MapVector<FunctionKey, uint32_t> &Counts,
+bool readCoverageData(Module &M, const MapVector<FunctionKey, CounterNeed> &Counts,
                       CoverageData &Data) {
   LLVMContext &Ctx = M.getContext();
   bool LittleEndian = M.getDataLayout().isLittleEndian();
@@ -150,7 +150,8 @@ bool readCoverageData(Module &M, const MapVector<FunctionKey, uint32_t> &Counts,
     F.NameHash = Key.first;
     F.Hash = Key.second;
     F.First = Data.NumCounters;
-    F.Count = It->second;
+    F.Count = It->second.Count;
+    F.Fidelity = It->second.Fidelity;
     Data.NumCounters += F.Count;
     Data.Functions.push_back(F);
   }

@@ -96,7 +96,7 @@ PreservedAnalyses MarkPass::run(Module &M, ModuleAnalysisManager &) {
 
   SmallVector<IntrinsicInst *, 64> Calls;
   SmallVector<Increment, 64> Increments;
-  MapVector<FunctionKey, uint32_t> Counts;
+  MapVector<FunctionKey, CounterNeed> Counts;
   bool Failed = false;
   for (Function &F : M) {
     bool Reported = false; // one complaint a function is enough
@@ -110,9 +110,14 @@ PreservedAnalyses MarkPass::run(Module &M, ModuleAnalysisManager &) {
       Calls.push_back(II);
       Increment Inc;
       if (K == Kind::Increment && readIncrement(*II, Inc)) {
-        Increments.push_back(Inc);
-        uint32_t &N = Counts[Inc.Key];
-        N = std::max(N, Inc.NumCounters);
+        CounterNeed &Need = Counts[Inc.Key];
+        Need.Count = std::max(Need.Count, Inc.NumCounters);
+        // A naked function is assembly that finds its arguments in registers, which an update
+        // would overwrite.
+        if (F.hasFnAttribute(Attribute::Naked))
+          Need.Fidelity = FidelityOff;
+        else
+          Increments.push_back(Inc);
       } else if (K != Kind::Removable && !Reported) {
         error(M.getContext(), K == Kind::Unsupported
                                   ? unsupported(*II)

@@ -19,13 +19,16 @@
 
 namespace bpfcov {
 
+/// How a function is instrumented: meta.Fidelity of the Go code.
+enum Fidelity : uint8_t { FidelityRegion = 0, FidelityProbe = 1, FidelityLine = 2, FidelityOff = 3 };
+
 /// One function of the mapping that has counters.
 struct FunctionCounters {
   uint64_t NameHash = 0; ///< low 64 bits of the MD5 of the profile name
   uint64_t Hash = 0;     ///< clang's structural hash
   uint32_t First = 0;    ///< index of its first counter in the module's array
   uint32_t Count = 0;
-  uint8_t Fidelity = 0; ///< 0 is region
+  uint8_t Fidelity = FidelityRegion;
 };
 
 /// The coverage data of one module, already in the target's byte order.
@@ -46,11 +49,16 @@ struct CoverageData {
 /// (name hash, structural hash) of a function: how an increment and a mapping record are matched.
 using FunctionKey = std::pair<uint64_t, uint64_t>;
 
-/// Reads the mapping constants of M. Counts gives the number of counters of each function that has
-/// increments. Functions without a mapping record (bodies in system headers) get no counters,
+/// What the increments of a function say about it.
+struct CounterNeed {
+  uint32_t Count = 0;
+  uint8_t Fidelity = FidelityRegion;
+};
+
+/// Reads the mapping constants of M. Counts has every function that has increments. Functions without a mapping record (bodies in system headers) get no counters,
 /// because no region would read them. Returns false after a diagnostic when a constant does not
 /// look like clang's.
-bool readCoverageData(llvm::Module &M, const llvm::MapVector<FunctionKey, uint32_t> &Counts,
+bool readCoverageData(llvm::Module &M, const llvm::MapVector<FunctionKey, CounterNeed> &Counts,
                       CoverageData &Data);
 
 /// Removes the mapping constants and all that LLVM's profile runtime left in M: used-list entries
