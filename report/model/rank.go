@@ -183,7 +183,7 @@ func (l *lineFacts) removed(r *functionRanks, i int) bool {
 	if len(gone) == 0 {
 		return false
 	}
-	around, inner := sharedLines(f, i)
+	around, inner := sharedLines(f, i, gone)
 	for _, n := range within(l.kept[file], g.LineStart, g.LineEnd) {
 		if !around[int(n)] {
 			return false
@@ -200,8 +200,8 @@ func (l *lineFacts) removed(r *functionRanks, i int) bool {
 }
 
 // sharedLines returns the lines of region i that also hold code from around it, which can only be its
-// first and its last, and those that hold code of a region inside it.
-func sharedLines(f *covmap.Function, i int) (around, inner map[int]bool) {
+// first and its last, and those of the given lines that hold code of a region inside it.
+func sharedLines(f *covmap.Function, i int, lines []uint32) (around, inner map[int]bool) {
 	g := &f.Regions[i]
 	around, inner = map[int]bool{}, map[int]bool{}
 	for k := range f.Regions {
@@ -214,8 +214,8 @@ func sharedLines(f *covmap.Function, i int) (around, inner map[int]bool) {
 			// A condition, a branch or a macro's use within straight-line code is that code's
 			// own, and gaps hold none.
 			if q.Kind == covmap.CodeRegion && q.Count != g.Count {
-				for n := q.LineStart; n <= q.LineEnd; n++ {
-					inner[n] = true
+				for _, n := range within(lines, q.LineStart, q.LineEnd) {
+					inner[int(n)] = true
 				}
 			}
 		case inside(g, q):
