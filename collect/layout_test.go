@@ -9,6 +9,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// counterValue returns the value of a counter map with one block per id.
+func counterValue(order binary.ByteOrder, width, n int, ids ...meta.ObjectID) []byte {
+	var v []byte
+	for _, id := range ids {
+		size := (blockHeader + n*width + 7) &^ 7
+		b := make([]byte, size)
+		copy(b, blockMagic)
+		order.PutUint16(b[8:], blockVersion)
+		order.PutUint16(b[10:], uint16(width))
+		order.PutUint32(b[12:], uint32(n))
+		copy(b[16:], id[:])
+		order.PutUint32(b[32:], uint32(size))
+		v = append(v, b...)
+	}
+	return v
+}
+
 func TestParseBlocks(t *testing.T) {
 	a, b := meta.ObjectID{1}, meta.ObjectID{2}
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {

@@ -3,7 +3,6 @@
 package collect
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -51,23 +50,6 @@ const (
 )
 
 var objectA = meta.ObjectID{0xaa, 1, 2, 3}
-
-// counterValue returns the value of a counter map with one block per id.
-func counterValue(order binary.ByteOrder, width, n int, ids ...meta.ObjectID) []byte {
-	var v []byte
-	for _, id := range ids {
-		size := (blockHeader + n*width + 7) &^ 7
-		b := make([]byte, size)
-		copy(b, blockMagic)
-		order.PutUint16(b[8:], blockVersion)
-		order.PutUint16(b[10:], uint16(width))
-		order.PutUint32(b[12:], uint32(n))
-		copy(b[16:], id[:])
-		order.PutUint32(b[32:], uint32(size))
-		v = append(v, b...)
-	}
-	return v
-}
 
 // object is a loaded test object.
 type object struct {
