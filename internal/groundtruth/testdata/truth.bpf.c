@@ -3,12 +3,11 @@
  * Programs whose counts are known by construction, by the rule of llvm-cov: the count of a line is the
  * greatest of the regions that start on it and of the one that goes on from the line before.
  *
- * truth runs N times; the first byte of its packet is 0, 1, 2 and 3 for a quarter of them each. Beside
- * each line with code stands what a report must say about it:
+ * truth runs N times; the first byte of its packet is 0, 1, 2 and 3 for a quarter of them each, the second
+ * is 0. Beside each line with code stands what a report must say about it:
  *
  *   want VALUE [before X.Y|since X.Y] [, VALUE ...]   the line: a count, or a status
  *   branch TRUE:FALSE [before X.Y|since X.Y] [, ...]  one for each condition on the line, from left to right
- *
  *   maybe ...                                         the same, where only some LLVM majors have the branch
  *
  * The clauses are parted by semicolons; see ParseWants.
@@ -82,13 +81,13 @@ static int loops(int kind)
 	for (int i = 0; i < kind; i++)  // want 10*N/4; branch 6*N/4:N
 		sink += i;                  // want 6*N/4
 
-	for (int i = 0; i < 8; i++) {   // want 10*N/4; branch 10*N/4:0
-		if (i == kind)              // want 10*N/4; branch N:6*N/4
-			break;                  // want N
-		if (i == 0)                 // want 6*N/4; branch 3*N/4:3*N/4
+	for (int i = 0; i < 2; i++) {   // want 9*N/4; branch 7*N/4:N/2
+		if (i == kind)              // want 7*N/4; branch N/2:5*N/4
+			break;                  // want N/2
+		if (i == 0)                 // want 5*N/4; branch 3*N/4:N/2
 			continue;               // want 3*N/4
-		sum += 3;                   // want 3*N/4
-	}                               // want 3*N/4
+		sum += 3;                   // want N/2
+	}                               // want N/2
 
 	do {                            // want 10*N/4
 		sink += 2;                  // want 10*N/4
@@ -96,7 +95,7 @@ static int loops(int kind)
 	return sum;                     // want N
 }                                   // want N
 
-static int logic(int kind)
+static int logic(int kind, int extra)
 {                                     // want N
 	int r = 0;                        // want N
 
@@ -104,7 +103,7 @@ static int logic(int kind)
 		r |= 1;                       // want N/2
 	if (kind == 0 || kind == 3)       // want N; branch N/4:3*N/4; branch N/4:N/2
 		r |= 2;                       // want N/2
-	if (kind > 5 && sink++)           // want N; branch 0:N; branch 0:0
+	if (extra > 5 && sink++)          // want N; branch 0:N; branch 0:0
 		r |= 4;                       // want missed
 	r += kind & 1 ?                   // want N; branch N/2:N/2
 		     subprogram(kind - 1) :   // want N/2
@@ -112,11 +111,11 @@ static int logic(int kind)
 	return r;                         // want N
 }                                     // want N
 
-static int choose(int kind)
+static int choose(int kind, int extra)
 {                                     // want N
 	int r = 0;                        // want N
 
-	switch (kind) {                   // want N
+	switch (kind + extra) {           // want N
 	case 0:                           // want N/4; branch N/4:3*N/4
 		r = 5;                        // want N/4
 		break;                        // want N/4
@@ -179,15 +178,17 @@ int truth(struct xdp_md *ctx)
 {                                                   // want N
 	const __u8 *data = (void *)(long)ctx->data;     // want N
 	const __u8 *end = (void *)(long)ctx->data_end;  // want N
-	int kind, r;                                    // want N
+	int kind, extra, r;                             // want N
 
-	if (data + 1 > end)                             // want N; branch 0:N
+	if (data + 2 > end)                             // want N; branch 0:N
 		return XDP_PASS;                            // want missed
-	kind = *data & 3;                               // want N
+	kind = data[0] & 3;                             // want N
+	extra = data[1]; /* always 0 */                 // want N
 
 	r = parity(kind);                               // want N
-	r += loops(kind) + logic(kind);                 // want N
-	r += choose(kind) + versions() + compiler(kind);// want N
+	r += loops(kind) + logic(kind, extra);          // want N
+	r += choose(kind, extra) + versions();          // want N
+	r += compiler(kind);                            // want N
 	r += parity(r | 1);                             // want N
 	sink += r;                                      // want N
 	if (kind == 3) {                                // want N; branch N/4:3*N/4
