@@ -93,6 +93,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	go func() {
 		res, err := o.Watch(ctx, cmd, collect.WatchOptions{
 			Interval: job.SnapshotInterval,
+			Earlier:  true, // what an earlier test left pinned counts in this one: nobody else is here
 			Snapshot: func(objs []collect.ObjectCounters) {
 				b, err := encodeRecord(&collect.Record{Run: run, Objects: objs})
 				if err == nil && len(b) <= MaxRecord {
