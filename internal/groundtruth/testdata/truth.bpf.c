@@ -35,7 +35,7 @@ struct xdp_md {
 #include "truth.h"
 
 /* Without the ?: that libbpf's KERNEL_VERSION has, which would be a branch of its own. */
-#define VERSION(a, b) (((a) << 16) + ((b) << 8)) // want N
+#define VERSION(a, b) (((a) << 16) + ((b) << 8)) // want 2*N
 
 extern int LINUX_KERNEL_VERSION __kconfig;
 
@@ -136,8 +136,8 @@ static int choose(int kind, int extra)
 }                                     // want N
 
 /*
- * What only an "else" counts has no counter of its own. That a kernel removed it shows in debug
- * information, when the compiler left instructions there that it did not merge with others: hence calls.
+ * What only an "else" counts has no counter of its own, and the compiler merges r += 3 with r += 4, so that
+ * neither has instructions of its own: that a kernel never runs one side shows in the shape of the code.
  */
 static int versions(void)
 {                                                              // want N
@@ -155,6 +155,10 @@ static int versions(void)
 		sink += 7;                                             // want eliminated before 5.17, N since 5.17
 	else                                                       // want N before 5.17, eliminated since 5.17
 		bpf_get_prandom_u32();                                 // want N before 5.17, eliminated since 5.17
+	if (LINUX_KERNEL_VERSION >= VERSION(6, 2))                 // want N; branch eliminated:N before 6.2, N:eliminated since 6.2
+		r += 3;                                                // want eliminated before 6.2, N since 6.2
+	else                                                       // want N before 6.2, eliminated since 6.2
+		r += 4;                                                // want N before 6.2, eliminated since 6.2
 	if (off_switch)                                            // want N; branch eliminated:N
 		sink += 9;                                             // want eliminated
 	if (!on_switch)                                            // want N; branch eliminated:N
