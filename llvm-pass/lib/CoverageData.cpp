@@ -64,13 +64,16 @@ bool serialize(const Constant *C, const DataLayout &DL, std::string &Out, size_t
 
 bool contents(const GlobalVariable &GV, std::string &Out) {
   Out.clear();
-  return GV.hasInitializer() && serialize(GV.getInitializer(), GV.getParent()->getDataLayout(), Out, 0);
+  const DataLayout &DL = GV.getParent()->getDataLayout();
+  return GV.hasInitializer() && serialize(GV.getInitializer(), DL, Out, 0);
 }
 
 /// The fixed part of a record of __llvm_covfun: name hash, data size, function hash, hash of the
 /// file names (llvm/ProfileData/InstrProfData.inc, COVMAP_FUNC_RECORD).
 bool recordKey(const GlobalVariable &GV, FunctionKey &Key) {
-  auto *Init = dyn_cast_or_null<ConstantStruct>(GV.hasInitializer() ? GV.getInitializer() : nullptr);
+  if (!GV.hasInitializer())
+    return false;
+  auto *Init = dyn_cast<ConstantStruct>(GV.getInitializer());
   if (!Init || Init->getNumOperands() != 5)
     return false;
   auto *Name = dyn_cast<ConstantInt>(Init->getOperand(0));

@@ -137,10 +137,11 @@ void Lowering::createCounters() {
   appendToCompilerUsed(M, {Counters});
 }
 
-/// Loads a constant by assembly, so that code generation can neither hoist it nor keep it over a call.
-/// Left to itself it puts the address of the counters and the number 1 into registers that survive
-/// calls, spills the program's own values for them, and a frame that was near the kernel's 512 bytes
-/// no longer fits. A value that was loaded shortly before, with no call since, is used again.
+/// Loads a constant by assembly, so that code generation can neither hoist it nor keep it over a
+/// call. Left to itself it puts the address of the counters and the number 1 into registers that
+/// survive calls, spills the program's own values for them, and a frame that was near the kernel's
+/// 512 bytes no longer fits. A value that was loaded shortly before, with no call since, is used
+/// again.
 Value *Lowering::reload(IRBuilder<> &B, StringRef Asm, Constant *C,
                         SmallPtrSetImpl<Instruction *> &Known) {
   unsigned Distance = 0;

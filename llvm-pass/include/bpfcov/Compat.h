@@ -45,8 +45,8 @@ inline bool startsWith(llvm::StringRef S, llvm::StringRef Prefix) {
 #endif
 }
 
-/// Whether M is compiled for bpf, bpfel or bpfeb. The module's triple is a string up to LLVM 20, and
-/// Triple::isBPF is younger than 14.
+/// Whether M is compiled for bpf, bpfel or bpfeb. The module's triple is a string up to LLVM 20,
+/// and Triple::isBPF is younger than 14.
 inline bool isBPF(const llvm::Module &M) {
   llvm::Triple T(M.getTargetTriple());
   return T.getArch() == llvm::Triple::bpfel || T.getArch() == llvm::Triple::bpfeb;

@@ -20,7 +20,12 @@
 namespace bpfcov {
 
 /// How a function is instrumented: meta.Fidelity of the Go code.
-enum Fidelity : uint8_t { FidelityRegion = 0, FidelityProbe = 1, FidelityLine = 2, FidelityOff = 3 };
+enum Fidelity : uint8_t {
+  FidelityRegion = 0,
+  FidelityProbe = 1,
+  FidelityLine = 2,
+  FidelityOff = 3
+};
 
 /// One function of the mapping that has counters.
 struct FunctionCounters {
@@ -55,9 +60,9 @@ struct CounterNeed {
   uint8_t Fidelity = FidelityRegion;
 };
 
-/// Reads the mapping constants of M. Counts has every function that has increments. Functions without a mapping record (bodies in system headers) get no counters,
-/// because no region would read them. Returns false after a diagnostic when a constant does not
-/// look like clang's.
+/// Reads the mapping constants of M. Counts has every function that has increments. Functions
+/// without a mapping record (bodies in system headers) get no counters: no region would read them.
+/// Returns false after a diagnostic when a constant does not look like clang's.
 bool readCoverageData(llvm::Module &M, const llvm::MapVector<FunctionKey, CounterNeed> &Counts,
                       CoverageData &Data);
 
