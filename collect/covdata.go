@@ -33,9 +33,6 @@ import (
 //	        flows: uvarint number, each: u8 1 when unknown, else 0 and the sites before, then after:
 //	            uvarint number, each: uvarint counter+1, 0 for none | uvarint number of next sites << 1 | exit |
 //	            uvarint next sites
-//	        eliminated lines, then live lines, each:
-//	            uvarint number of files, each: uvarint size | name | uvarint number of lines |
-//	            uvarint first line | uvarint differences to the line before
 //	kinds of 128 and above may be skipped by who does not know them; other ones are an error
 const (
 	recordMagic   = "BPFCOVR\x1a"

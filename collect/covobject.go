@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/bpfcov/bpfcov/instrument/meta"
@@ -36,22 +35,6 @@ func appendObject(b []byte, o *ObjectCounters) []byte {
 	b = binary.AppendUvarint(b, uint64(len(o.Flows)))
 	for i := range o.Flows {
 		b = appendFlow(b, &o.Flows[i])
-	}
-	b = appendLines(b, o.EliminatedLines)
-	return appendLines(b, o.LiveLines)
-}
-
-func appendLines(b []byte, lines map[string][]uint32) []byte {
-	b = binary.AppendUvarint(b, uint64(len(lines)))
-	for _, name := range slices.Sorted(maps.Keys(lines)) {
-		b = binary.AppendUvarint(b, uint64(len(name)))
-		b = append(b, name...)
-		b = binary.AppendUvarint(b, uint64(len(lines[name])))
-		prev := uint32(0)
-		for _, l := range lines[name] {
-			b = binary.AppendUvarint(b, uint64(l-prev)) // uint32 difference: also right when unsorted
-			prev = l
-		}
 	}
 	return b
 }
@@ -192,31 +175,8 @@ func parseObject(content []byte, o *ObjectCounters) error {
 		}
 		o.Flows = append(o.Flows, f)
 	}
-	o.EliminatedLines = parseLines(&r)
-	o.LiveLines = parseLines(&r)
 	if r.err == nil && len(r.b) > 0 {
 		return fmt.Errorf("%d bytes after the end", len(r.b))
 	}
 	return r.err
-}
-
-func parseLines(r *reader) map[string][]uint32 {
-	files := r.count()
-	if files == 0 {
-		return nil
-	}
-	m := make(map[string][]uint32)
-	for range files {
-		name := string(r.bytes(r.count()))
-		lines, prev := make([]uint32, r.count()), uint32(0)
-		for i := range lines {
-			prev += uint32(r.uvarint())
-			lines[i] = prev
-		}
-		if r.err != nil {
-			return nil
-		}
-		m[name] = lines
-	}
-	return m
 }

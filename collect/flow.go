@@ -140,7 +140,11 @@ func unionFlows(a, b []Flow) []Flow {
 	for _, f := range all {
 		keys[string(appendFlow(nil, &f))] = f
 	}
-	out := make([]Flow, 0, len(keys))
+	return sortedFlows(keys)
+}
+
+// sortedFlows returns flows that are keyed by their encoding in the order of [unionFlows], nil when there are none.
+func sortedFlows(keys map[string]Flow) (out []Flow) {
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		out = append(out, keys[k])
 	}

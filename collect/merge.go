@@ -19,8 +19,8 @@ type CellData struct {
 }
 
 // Merge adds src to dst, which must be of the same object id: counts are added (and saturate, at 1 when
-// the width is 1), a counter's state becomes the better known of both, and lines stay eliminated
-// when they are live in neither. The error is an [ErrBuildMismatch] that says what differs; dst is
+// the width is 1), a counter's state becomes the better known of both, and flows that are in both are
+// there once. The error is an [ErrBuildMismatch] that says what differs; dst is
 // then unchanged. src is not kept.
 func Merge(dst *ObjectCounters, src ObjectCounters) error {
 	switch {
@@ -53,8 +53,6 @@ func Merge(dst *ObjectCounters, src ObjectCounters) error {
 		}
 	}
 	dst.Flows = unionFlows(dst.Flows, src.Flows)
-	dst.LiveLines = unionLines(dst.LiveLines, src.LiveLines)
-	dst.EliminatedLines = subtractLines(unionLines(dst.EliminatedLines, src.EliminatedLines), dst.LiveLines)
 	return nil
 }
 
@@ -98,7 +96,9 @@ func (m *Merger) Add(r *Record) error {
 			}
 			continue
 		}
-		c.objects[o.ObjectID] = cloneObject(o)
+		o = cloneObject(o)
+		o.Flows = unionFlows(nil, o.Flows)
+		c.objects[o.ObjectID] = o
 	}
 	for i := range r.Programs {
 		addProgram(c.programs, &r.Programs[i])
@@ -179,9 +179,7 @@ func runName(r *Run) string {
 func cloneObject(o *ObjectCounters) *ObjectCounters {
 	c := *o
 	c.Counts, c.States = slices.Clone(o.Counts), slices.Clone(o.States)
-	c.Flows = unionFlows(nil, o.Flows)
-	c.LiveLines = unionLines(nil, o.LiveLines)
-	c.EliminatedLines = subtractLines(unionLines(nil, o.EliminatedLines), c.LiveLines)
+	c.Flows = slices.Clone(o.Flows)
 	return &c
 }
 

@@ -13,15 +13,13 @@ import (
 )
 
 func TestMerge(t *testing.T) {
+	a, b := Flow{}, Flow{After: []FlowSite{{Counter: 1, Exit: true}}}
 	dst := ObjectCounters{Width: 8, Maps: 1, Counts: []uint64{1, math.MaxUint64 - 1, 0},
-		States:          []CounterState{StateLive, StateRejected, StateEliminated},
-		EliminatedLines: map[string][]uint32{"a.c": {5, 6}, "b.c": {1}}, LiveLines: map[string][]uint32{"a.c": {1}}}
+		States: []CounterState{StateLive, StateRejected, StateEliminated}, Flows: []Flow{a, b}}
 	src := ObjectCounters{Width: 8, Maps: 2, Counts: []uint64{2, 5, 0},
-		States:          []CounterState{StateNotLoaded, StateEliminated, StateUnknown},
-		EliminatedLines: map[string][]uint32{"a.c": {1, 7}}, LiveLines: map[string][]uint32{"a.c": {6}, "b.c": {1}}}
+		States: []CounterState{StateNotLoaded, StateEliminated, StateUnknown}, Flows: []Flow{{Unknown: true}, b}}
 	want := ObjectCounters{Width: 8, Maps: 3, Counts: []uint64{3, math.MaxUint64, 0},
-		States:          []CounterState{StateLive, StateEliminated, StateUnknown},
-		EliminatedLines: map[string][]uint32{"a.c": {5, 7}}, LiveLines: map[string][]uint32{"a.c": {1, 6}, "b.c": {1}}}
+		States: []CounterState{StateLive, StateEliminated, StateUnknown}, Flows: []Flow{a, b, {Unknown: true}}}
 	if err := Merge(&dst, src); err != nil {
 		t.Fatal(err)
 	}
@@ -75,12 +73,8 @@ func randomRecord(r *rand.Rand) Record {
 			o.Counts = append(o.Counts, r.Uint64()>>r.IntN(64))
 			o.States = append(o.States, CounterState(r.IntN(5)))
 		}
-		for _, m := range []*map[string][]uint32{&o.EliminatedLines, &o.LiveLines} {
-			*m = map[string][]uint32{}
-			for range r.IntN(5) {
-				f := []string{"a.c", "b.h"}[r.IntN(2)]
-				(*m)[f] = append((*m)[f], uint32(r.IntN(6)))
-			}
+		for range r.IntN(5) {
+			o.Flows = append(o.Flows, Flow{After: []FlowSite{{Counter: uint32(r.IntN(3)), Exit: true}}})
 		}
 		rec.Objects = append(rec.Objects, o)
 		rec.Programs = append(rec.Programs, ProgramLoad{Name: []string{"p", "q"}[r.IntN(2)], Loads: 1,

@@ -113,13 +113,6 @@ type ObjectCounters struct {
 	// Flows has one element for each distinct program that was loaded. It is the word on code that
 	// has no counter of its own, see [Flow].
 	Flows []Flow
-	// EliminatedLines are lines, by file name as debug information has it, that had
-	// instructions in a program which was loaded and have none left in any loaded program.
-	// It is the second opinion for code that has no counter of its own.
-	EliminatedLines map[string][]uint32
-	// LiveLines are the lines that have instructions in a loaded program, after the verifier.
-	// [Merge] needs them: a line that is live anywhere is eliminated nowhere.
-	LiveLines map[string][]uint32
 }
 
 // Verdict is what the kernel said to one program load.

@@ -1,11 +1,8 @@
 package collect
 
 import (
-	"encoding/binary"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestVerifierLog(t *testing.T) {
@@ -35,31 +32,5 @@ func TestVerifierLog(t *testing.T) {
 	}
 	if got := tellingLine(strings.Repeat("x", 1000)); len(got) != 300 {
 		t.Errorf("long line: got %d bytes, want 300", len(got))
-	}
-}
-
-func TestParseLineInfo(t *testing.T) {
-	strs := []byte("\x00a.c\x00lib/b.h\x00unterminated")
-	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		rec := func(size int, values ...[2]uint32) (b []byte) {
-			for i, v := range values {
-				r := make([]byte, size)
-				order.PutUint32(r, uint32(i))
-				order.PutUint32(r[4:], v[0])
-				order.PutUint32(r[12:], v[1]<<10|7)
-				b = append(b, r...)
-			}
-			return b
-		}
-		in := [][2]uint32{{1, 9}, {1, 3}, {5, 100}, {1, 9}, {1, 0}, {13, 4}, {999, 5}, {0, 6}}
-		want := map[string][]uint32{"a.c": {3, 9}, "lib/b.h": {100}}
-		for _, size := range []int{16, 24} {
-			if d := cmp.Diff(want, parseLineInfo(append(rec(size, in...), 1, 2, 3), size, strs, order)); d != "" {
-				t.Errorf("%v, records of %d bytes: -want +got:\n%s", order, size, d)
-			}
-		}
-		if got := parseLineInfo(rec(16, in...), 8, strs, order); got != nil {
-			t.Errorf("records too small: got %v", got)
-		}
 	}
 }

@@ -8,7 +8,8 @@ import (
 // WatchOptions are the options of [Watch]. The zero value is valid.
 type WatchOptions struct {
 	// Snapshot, if not nil, is called with all counters about every Interval while they change.
-	// Its argument is the callee's. Calls do not overlap, and none happens after Watch returned.
+	// Its argument is the callee's, but for the sites of flows, which must not be changed. Calls do
+	// not overlap, and none happens after Watch returned.
 	Snapshot func([]ObjectCounters)
 	// Interval is the time between two snapshots, 1 second if 0.
 	Interval time.Duration

@@ -109,7 +109,6 @@ type watcher struct {
 	loads     map[uint64]*load
 	loadOrder []*load
 	pending   []*load // without a program of the loader's own
-	strings   map[uint32][]byte
 	total     int
 	sweeping  bool
 	sweeps    int
@@ -130,7 +129,7 @@ func newWatcher(o WatchOptions) *watcher {
 		o.Log = func(string, ...any) {}
 	}
 	w := &watcher{o: o, order: bpfsys.NativeOrder(), jobs: make(chan *load, 4096),
-		loads: map[uint64]*load{}, strings: map[uint32][]byte{}}
+		loads: map[uint64]*load{}}
 	w.table = newMapTable(w.order, o.Earlier)
 	w.firstMap = w.table.newer
 	w.earlierPrograms()
@@ -255,7 +254,7 @@ func (w *watcher) finish(working <-chan struct{}) {
 	defer w.mu.Unlock()
 	for _, l := range w.loadOrder {
 		if l.actual != nil && l.verdict.Verdict != VerdictOK && !l.busy {
-			l.verdict = w.verdictOf(l, l.actual)
+			l.decide(w.verdictOf(l, l.actual))
 		}
 	}
 }
@@ -308,22 +307,6 @@ func (w *watcher) snapshots() (stop func()) {
 		}
 	}()
 	return func() { close(quit); <-done }
-}
-
-// btfStrings returns the strings of a program's BTF. Programs of one object share it.
-func (w *watcher) btfStrings(fd int) []byte {
-	id, err := bpfsys.BTFID(fd)
-	if err != nil {
-		return nil
-	}
-	s, ok := w.strings[id]
-	if !ok {
-		if s, err = bpfsys.BTFStrings(fd); err != nil {
-			w.o.Log("the program's BTF: %v", err)
-		}
-		w.strings[id] = s
-	}
-	return s
 }
 
 // raiseMemlock lets this process load programs again on kernels before 5.11, which count them against

@@ -36,9 +36,7 @@ type load struct {
 	proc  *process
 	tid   int
 
-	before      *liveness.Result // what the instructions as given may write to, nil until known
-	beforeLines map[string][]uint32
-	strings     []byte // of the program's BTF
+	before *liveness.Result // what the instructions as given may write to, nil until known
 
 	// repeat is the load as this process can repeat it, with copies of descriptors in fds; nil when
 	// it cannot, for the reason in noRepeat.
@@ -58,7 +56,9 @@ type load struct {
 	unseen bool
 	rest   CounterState
 
-	verdict verdict
+	verdict verdict // set with decide
+	// toldFlows is what flows returned for before, verdict and maps, nil when one of them has changed since.
+	toldFlows []loadFlow
 }
 
 // progLoad handles a call that loads a program. The caller waits, so that only what is gone
@@ -357,7 +357,8 @@ func (w *watcher) register(cp *captured) {
 func (w *watcher) again(l *load, cp *captured) {
 	l.proc, l.tid, l.returned, l.actual, l.maps, l.refs = cp.proc, cp.tid, false, nil, nil, map[int]int{}
 	l.given = cp.insns
-	l.verdict, l.busy = verdict{Verdict: VerdictUnknown}, true
+	l.decide(verdict{Verdict: VerdictUnknown})
+	l.busy = true
 	index := map[*counterMap]int{}
 	for _, r := range cp.refs {
 		fd, _ := cp.descriptor(r, w.order)
@@ -373,10 +374,6 @@ func (w *watcher) again(l *load, cp *captured) {
 		}
 		l.refs[r.Index] = n
 	}
-	if own, ok := cp.own[int32(cp.attr.BTFFD)]; ok && cp.attr.BTFFD != 0 && l.strings == nil {
-		l.strings = w.btfStrings(own)
-	}
-	l.beforeLines = parseLineInfo(cp.lineInfo, int(cp.attr.LineInfoRec), l.strings, w.order)
 	l.noRepeat = cp.missing
 	if l.noRepeat == "" {
 		l.repeat = cp.repeatable(w.order)

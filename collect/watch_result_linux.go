@@ -10,37 +10,29 @@ import (
 	"github.com/bpfcov/bpfcov/instrument/meta"
 )
 
-// objects returns what is known now: counters, states and lines.
+// objects returns what is known now: counters, states and flows.
 func (w *watcher) objects() []ObjectCounters {
 	objects := w.table.read()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before, live := map[meta.ObjectID]map[string][]uint32{}, map[meta.ObjectID]map[string][]uint32{}
-	for _, l := range w.loadOrder {
-		if l.verdict.Verdict != VerdictOK || l.verdict.afterLines == nil {
-			continue
-		}
-		for _, id := range l.objects() {
-			before[id] = unionLines(before[id], l.beforeLines)
-			live[id] = unionLines(live[id], l.verdict.afterLines)
-		}
-	}
 	for i := range objects {
 		o := &objects[i]
 		o.States = make([]CounterState, len(o.Counts))
-		var flows []Flow
+		flows := map[string]Flow{}
 		for _, l := range w.loadOrder {
 			l.mergeStates(o)
-			flows = append(flows, l.flows(o)...)
+			for _, f := range l.flows() {
+				if f.object == o.ObjectID && f.counters == len(o.Counts) {
+					flows[f.key] = f.Flow
+				}
+			}
 		}
-		o.Flows = unionFlows(nil, flows)
+		o.Flows = sortedFlows(flows)
 		for i, c := range o.Counts {
 			if c > 0 {
 				o.States[i] = StateLive
 			}
 		}
-		o.LiveLines = live[o.ObjectID]
-		o.EliminatedLines = subtractLines(before[o.ObjectID], o.LiveLines)
 	}
 	return objects
 }
@@ -84,29 +76,42 @@ func (l *load) mergeStates(o *ObjectCounters) {
 	}
 }
 
-// flows returns which updates of o's counters follow which in the program, once for each of its maps that has
-// them, and nothing for a program that the kernel refused or that does not touch them.
-func (l *load) flows(o *ObjectCounters) []Flow {
+// loadFlow is the flow of one load as one block of counters sees it.
+type loadFlow struct {
+	object   meta.ObjectID
+	counters int    // of the block
+	key      string // the flow, encoded
+	Flow
+}
+
+// flows returns which updates of counters follow which in the program, once for each block that it touches,
+// and nothing for a program that the kernel refused. Snapshots ask for it again and again: it is worked
+// out once for each verdict.
+func (l *load) flows() []loadFlow {
 	v := &l.verdict
 	if v.Verdict == VerdictRejected || l.unseen && l.rest == StateNotLoaded {
 		return nil
 	}
-	var flows []Flow
+	if l.toldFlows != nil {
+		return l.toldFlows
+	}
+	flows := []loadFlow{}
 	for n, m := range l.maps {
 		for i := range m.blocks {
 			b := &m.blocks[i]
-			if b.ObjectID != o.ObjectID || b.N != len(o.Counts) || !l.unseen && !l.touches(uint32(n), b) {
+			if !l.unseen && !l.touches(uint32(n), b) {
 				continue
 			}
-			var f Flow
+			f := Flow{Unknown: true}
 			before, ok1 := flowOf(l.before, uint32(n), b)
 			after, ok2 := flowOf(v.after, uint32(n), b)
-			if f = (Flow{Before: before, After: after}); !ok1 || !ok2 || !v.known {
-				f = Flow{Unknown: true}
+			if ok1 && ok2 && v.known {
+				f = Flow{Before: before, After: after}
 			}
-			flows = append(flows, f)
+			flows = append(flows, loadFlow{b.ObjectID, b.N, string(appendFlow(nil, &f)), f})
 		}
 	}
+	l.toldFlows = flows
 	return flows
 }
 

@@ -31,10 +31,12 @@ type verdict struct {
 	Verified      int
 	Xlated, Jited int
 	// known is set when the instructions after the verifier could be read.
-	known      bool
-	after      *liveness.Result
-	afterLines map[string][]uint32
+	known bool
+	after *liveness.Result
 }
+
+// decide sets the verdict.
+func (l *load) decide(v verdict) { l.verdict, l.toldFlows = v, nil }
 
 const (
 	// patience is how long to look for the loader's own program before the load is repeated.
@@ -135,7 +137,7 @@ func (w *watcher) found(info *bpfsys.ProgInfo, rest CounterState) {
 	if len(l.maps) == 0 {
 		return
 	}
-	l.verdict = w.verdictOf(l, info)
+	l.decide(w.verdictOf(l, info))
 	w.loadOrder = append(w.loadOrder, l)
 }
 
@@ -153,7 +155,7 @@ func (w *watcher) judge(l *load) {
 	w.await(l)
 	before := w.analyzeBefore(l)
 	w.mu.Lock()
-	l.before, l.given, l.refs = before, nil, nil
+	l.before, l.given, l.refs, l.toldFlows = before, nil, nil, nil
 	actual := l.actual
 	late := !w.ended.IsZero() && time.Since(w.ended) > statsPatience
 	w.mu.Unlock()
@@ -176,7 +178,8 @@ func (w *watcher) judge(l *load) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l.closeFDs()
-	l.verdict, l.repeat, l.busy = v, nil, false
+	l.decide(v)
+	l.repeat, l.busy = nil, false
 	w.changed = true
 }
 
@@ -202,7 +205,6 @@ func (w *watcher) await(l *load) {
 // verdictOf describes a load that succeeded by its program, or by that of its repetition.
 func (w *watcher) verdictOf(l *load, info *bpfsys.ProgInfo) verdict {
 	v := verdict{Verdict: VerdictOK, Verified: info.Verified, Xlated: info.Xlated, Jited: info.Jited}
-	v.afterLines = parseLineInfo(info.LineInfo, info.LineInfoRec, l.strings, w.order)
 	if len(info.Insns) == 0 {
 		return v
 	}

@@ -201,7 +201,7 @@ func TestSplitRun(t *testing.T) {
 				b.Counts[k] = half
 				b.States[k] = collect.StateNotLoaded // this run knows less
 			}
-			b.EliminatedLines, b.LiveLines = nil, nil
+			b.Flows = nil
 		}
 		split.Records = append(split.Records, second, r)
 	}

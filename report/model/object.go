@@ -136,9 +136,6 @@ func (o *object) ranks(c *collect.ObjectCounters, w *words) *ranks {
 		}
 		return -1
 	}}
-	if c != nil && (len(c.EliminatedLines) > 0 || len(c.LiveLines) > 0) {
-		a.lines = &lineFacts{gone: o.matchFiles(c.EliminatedLines), kept: o.matchFiles(c.LiveLines)}
-	}
 	type known struct{ notLoaded, rejected Reason }
 	memo := map[*covmap.Function]*known{}
 	a.leaf = func(f *covmap.Function, id int64) value {
@@ -186,49 +183,4 @@ func (o *object) ranks(c *collect.ObjectCounters, w *words) *ranks {
 		return newValue(rank|rankDirect, why)
 	}
 	return a
-}
-
-// matchFiles gives lines that debug information knows by its own paths the names of the mapping.
-// The name that has the longest common end wins; where two names tie, neither does.
-func (o *object) matchFiles(lines map[string][]uint32) map[string][]uint32 {
-	out := map[string][]uint32{}
-	for path, ns := range lines {
-		best, length, tie := "", 0, false
-		for _, name := range o.files {
-			switch n := commonSuffix(path, name); {
-			case n > length:
-				best, length, tie = name, n, false
-			case n == length:
-				tie = true
-			}
-		}
-		if length > 0 && !tie {
-			out[best] = append(out[best], ns...)
-		}
-	}
-	for name, ns := range out {
-		ns = slices.Clone(ns)
-		slices.Sort(ns)
-		out[name] = slices.Compact(ns)
-	}
-	return out
-}
-
-// commonSuffix is the number of path elements that a and b have in common at their ends; equal
-// paths have one more than any other two.
-func commonSuffix(a, b string) int {
-	as, bs := pathElements(a), pathElements(b)
-	n := 0
-	for n < len(as) && n < len(bs) && as[len(as)-1-n] == bs[len(bs)-1-n] {
-		n++
-	}
-	if n == len(as) && n == len(bs) {
-		n++
-	}
-	return n
-}
-
-func pathElements(p string) []string {
-	es := strings.Split(p, "/")
-	return slices.DeleteFunc(es, func(e string) bool { return e == "" || e == "." })
 }

@@ -1,8 +1,6 @@
 package model
 
 import (
-	"slices"
-
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/instrument/covmap"
 )
@@ -85,15 +83,13 @@ type ranks struct {
 	counters *collect.ObjectCounters
 	// first is the index of the first counter of f in counters, -1 when it has none.
 	first func(f *covmap.Function) int
-	// lines are the lines that the verifier removed and kept, nil when nothing is known.
-	lines *lineFacts
 
 	last *functionRanks // of the function that was asked for last
 }
 
 func (a *ranks) Value(f *covmap.Function, c covmap.Counter) uint64 {
 	if a.last == nil || a.last.f != f {
-		a.last = newFunctionRanks(a, f)
+		a.last = &functionRanks{a: a, f: f, memo: map[covmap.Counter]value{}}
 	}
 	return uint64(a.last.value(c))
 }
@@ -102,37 +98,9 @@ func (a *ranks) Combine(x, y uint64) uint64 { return max(x, y) }
 
 // functionRanks holds the values of one function's expressions.
 type functionRanks struct {
-	a     *ranks
-	f     *covmap.Function
-	memo  map[covmap.Counter]value
-	rests map[covmap.Counter]*rest
-	// gone are the rests, by their terms, that only lines show to be eliminated.
-	gone map[string]bool
-}
-
-func newFunctionRanks(a *ranks, f *covmap.Function) *functionRanks {
-	r := &functionRanks{a: a, f: f, memo: map[covmap.Counter]value{}, rests: map[covmap.Counter]*rest{}}
-	if a.lines == nil {
-		return r
-	}
-	gone := map[string]bool{}
-	for i := range f.Regions {
-		g := &f.Regions[i]
-		if g.Kind != covmap.CodeRegion || !g.Count.IsExpression() {
-			continue
-		}
-		if v := r.value(g.Count); v.rank() != rankLive || v.direct() {
-			continue
-		}
-		if x := r.rest(g.Count); x.fate == fateUnknown && x.avoidable && a.lines.removed(r, i) {
-			gone[x.terms] = true
-		}
-	}
-	if len(gone) > 0 {
-		r.gone = gone
-		clear(r.memo)
-	}
-	return r
+	a    *ranks
+	f    *covmap.Function
+	memo map[covmap.Counter]value
 }
 
 // value computes a counter. Expressions have no cycles, covmap sees to that.
@@ -154,93 +122,13 @@ func (r *functionRanks) value(c covmap.Counter) value {
 		v = v.indirect()
 	}
 	if v.rank() == rankLive && !v.direct() {
-		switch x := r.rest(c); {
-		case x.fate == fateNever, x.fate == fateUnknown && r.gone[x.terms]:
+		switch r.fate(c) {
+		case fateNever:
 			v = newValue(rankEliminated, 0)
-		case x.fate == fateCompiler:
+		case fateCompiler:
 			v = r.a.leaf(r.f, -1)
 		}
 	}
 	r.memo[c] = v
 	return v
-}
-
-// lineFacts is what debug information of loaded programs says about lines, by file of the mapping:
-// had gone lines instructions of which the verifier left none, kept lines have some left.
-type lineFacts struct {
-	gone, kept map[string][]uint32 // sorted
-}
-
-// removed reports whether the verifier removed region i of the function, which has no counter of its
-// own. A region without inner regions runs from start to end, so its own lines are all there or all
-// gone: it was removed when a line of its own is gone, no line in it is kept, and no counter in it
-// is live.
-func (l *lineFacts) removed(r *functionRanks, i int) bool {
-	f := r.f
-	g := &f.Regions[i]
-	file := f.Files[g.File]
-	gone := within(l.gone[file], g.LineStart, g.LineEnd)
-	if len(gone) == 0 {
-		return false
-	}
-	around, inner := sharedLines(f, i, gone)
-	for _, n := range within(l.kept[file], g.LineStart, g.LineEnd) {
-		if !around[int(n)] {
-			return false
-		}
-	}
-	for k := range f.Regions {
-		q := &f.Regions[k]
-		if k != i && q.Kind == covmap.CodeRegion && inside(q, g) && !q.Count.IsExpression() &&
-			r.value(q.Count).rank() == rankLive {
-			return false
-		}
-	}
-	return slices.ContainsFunc(gone, func(n uint32) bool { return !around[int(n)] && !inner[int(n)] })
-}
-
-// sharedLines returns the lines of region i that also hold code from around it, which can only be its
-// first and its last, and those of the given lines that hold code of a region inside it.
-func sharedLines(f *covmap.Function, i int, lines []uint32) (around, inner map[int]bool) {
-	g := &f.Regions[i]
-	around, inner = map[int]bool{}, map[int]bool{}
-	for k := range f.Regions {
-		q := &f.Regions[k]
-		switch {
-		case q.File != g.File || q.LineEnd < g.LineStart || q.LineStart > g.LineEnd,
-			q.Kind == covmap.SkippedRegion, q.Kind == covmap.MCDCDecisionRegion,
-			q.Start() == g.Start() && q.End() == g.End():
-		case inside(q, g):
-			// A condition, a branch or a macro's use within straight-line code is that code's
-			// own, and gaps hold none.
-			if q.Kind == covmap.CodeRegion && q.Count != g.Count {
-				for _, n := range within(lines, q.LineStart, q.LineEnd) {
-					inner[int(n)] = true
-				}
-			}
-		case inside(g, q):
-			// Which text around the region shares a line with it, the others tell.
-		case !g.Start().Before(q.End()):
-			// Before it. A gap that began on an earlier line is only white space here.
-			if q.Kind != covmap.GapRegion || q.LineStart == g.LineStart {
-				around[g.LineStart] = true
-			}
-		case q.Kind != covmap.GapRegion:
-			around[g.LineEnd] = true
-		}
-	}
-	return around, inner
-}
-
-// inside reports whether q lies within g and is not the same range.
-func inside(q, g *covmap.Region) bool {
-	return q.File == g.File && !q.Start().Before(g.Start()) && !g.End().Before(q.End()) &&
-		(q.Start() != g.Start() || q.End() != g.End())
-}
-
-// within is the part of sorted lines from first to last.
-func within(lines []uint32, first, last int) []uint32 {
-	lo, _ := slices.BinarySearchFunc(lines, first, func(n uint32, want int) int { return int(n) - want })
-	hi, _ := slices.BinarySearchFunc(lines, last+1, func(n uint32, want int) int { return int(n) - want })
-	return lines[lo:hi]
 }

@@ -3,63 +3,80 @@ package model_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/instrument/meta"
 	"github.com/bpfcov/bpfcov/report/model"
 	"github.com/bpfcov/bpfcov/report/model/modeltest"
 )
 
-// TestEliminatedRegions checks when code without a counter of its own is taken as removed: emit's else
-// branch (lines 14 to 17) and the rest of handle_exec_fentry (43, 44), both differences.
+// site is an update of counter id of f after which the function may end (exit) or come to other sites.
+func site(f *meta.Func, id uint32, exit bool, next ...uint32) collect.FlowSite {
+	return collect.FlowSite{Counter: f.First + id, Exit: exit, Next: next}
+}
+
+// TestEliminatedRegions checks which lines go with code without a counter of its own: emit's else branch
+// (lines 14 to 17) and the rest of handle_exec_fentry (43, 44), both differences.
 func TestEliminatedRegions(t *testing.T) {
 	o := modeltest.Compile(t, 1, "probe.o")
-	type lines = map[string][]uint32
-	const name = "/somewhere/else/probe.bpf.c"
+	// removed is the flow of a program of which the verifier left only the way through counter 1.
+	removed := func(name string) []collect.Flow {
+		f := o.Function(t, name)
+		return []collect.Flow{{
+			Before: []collect.FlowSite{site(f, 0, true, 1), site(f, 1, true)},
+			After:  []collect.FlowSite{site(f, 0, false, 1), site(f, 1, true)},
+		}}
+	}
 	for _, test := range []struct {
-		name       string
-		gone, kept lines
-		line       int
-		want       model.Status
+		name  string
+		flows []collect.Flow
+		want  map[int]model.Status
 	}{
-		{"nothing known", nil, nil, 16, model.Missed},
-		{"all gone", lines{name: {15, 16}}, lines{name: {11, 12, 18}}, 16, model.Eliminated},
-		{"the braces too", lines{name: {15, 16}}, lines{name: {11, 12, 18}}, 17, model.Eliminated},
-		{"the line of the other brace is shared", lines{name: {15, 16}}, lines{name: {11, 12, 18}}, 14, model.Missed},
-		{"one line kept", lines{name: {15}}, lines{name: {11, 16}}, 15, model.Missed},
-		{"code of the shared line kept", lines{name: {15, 16}}, lines{name: {14}}, 16, model.Eliminated},
-		{"only other lines gone", lines{name: {12, 13}}, lines{name: {11}}, 16, model.Missed},
-		{"another file", lines{"/x/other.bpf.c": {15, 16}}, nil, 16, model.Missed},
-		{"rest of a function", lines{name: {43, 44}}, lines{name: {38, 41}}, 44, model.Eliminated},
-		{"rest of a function, kept", lines{name: {43}}, lines{name: {38, 41, 44}}, 43, model.Missed},
-		{"its end is the function's", lines{name: {43, 44}}, lines{name: {38, 41}}, 45, model.Missed},
+		{"nothing known", nil, map[int]model.Status{13: model.Missed, 14: model.Missed, 16: model.Missed, 44: model.Missed}},
+		{"else", removed("emit"), map[int]model.Status{13: model.Missed, 15: model.Eliminated, 16: model.Eliminated,
+			17: model.Eliminated, 18: model.Missed, 44: model.Missed,
+			14: model.Missed}}, // the line of the other brace is shared
+		{"rest of a function", removed("handle_exec_fentry"), map[int]model.Status{16: model.Missed, 41: model.Missed,
+			42: model.Missed, 43: model.Eliminated, 44: model.Eliminated, 45: model.Missed}}, // its end is the function's
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := o.Counters(t, nil)
-			c.EliminatedLines, c.LiveLines = test.gone, test.kept
+			c.Flows = test.flows
 			r := one(t, o, c)
-			if got := stateOf(t, r, "probe.bpf.c", test.line); got.Status != test.want {
-				t.Errorf("line %d: got %v, want %v", test.line, got.Status, test.want)
+			got := map[int]model.Status{}
+			for line := range test.want {
+				got[line] = stateOf(t, r, "probe.bpf.c", line).Status
+			}
+			if d := cmp.Diff(test.want, got); d != "" {
+				t.Errorf("lines, want (-), got (+):\n%s", d)
 			}
 		})
 	}
-	t.Run("nowhere else to go", func(t *testing.T) {
+	t.Run("the other side removed", func(t *testing.T) {
 		c := o.Counters(t, nil)
-		o.Set(t, &c, collect.StateEliminated, "emit", 1) // the other side was removed
-		c.EliminatedLines = lines{name: {12, 13, 15, 16}}
-		if got := stateOf(t, one(t, o, c), "probe.bpf.c", 16); got.Status != model.Missed {
-			t.Errorf("got %v, want missed", got)
+		c.Flows = removed("emit")
+		c.Flows[0].After = []collect.FlowSite{site(o.Function(t, "emit"), 0, true)}
+		o.Set(t, &c, collect.StateEliminated, "emit", 1)
+		r := one(t, o, c)
+		if got := stateOf(t, r, "probe.bpf.c", 12).Status; got != model.Eliminated {
+			t.Errorf("if: got %v, want eliminated", got)
+		}
+		if got := stateOf(t, r, "probe.bpf.c", 16).Status; got != model.Missed {
+			t.Errorf("else: got %v, want missed", got)
 		}
 	})
 	t.Run("hit all the same", func(t *testing.T) {
 		c := o.Counters(t, map[string][]uint64{"emit": {5, 2}})
-		c.EliminatedLines = lines{name: {15, 16}}
+		c.Flows = removed("emit")
 		if got := stateOf(t, one(t, o, c), "probe.bpf.c", 16); got != (model.State{Status: model.Hit, Count: 3}) {
 			t.Errorf("got %v, want hit 3 times", got)
 		}
 	})
 }
 
-// TestEliminatedInside checks that live code inside a difference keeps all of it, and that a condition
-// of the region counts as its own code.
+// TestEliminatedInside checks a difference that has counters inside, and the false side of a condition in
+// it, which is a difference of differences.
 func TestEliminatedInside(t *testing.T) {
 	dir := t.TempDir()
 	modeltest.WriteFile(t, dir, "in.bpf.c", `int a, b, c;
@@ -77,64 +94,39 @@ int f(int *x)
 }
 `)
 	o := modeltest.CompileFile(t, dir, "in.bpf.c", 1, "in.o")
+	f := o.Function(t, "f")
+	type sites = []collect.FlowSite
+	whole := sites{site(f, 0, true, 1, 2, 3), site(f, 1, true), site(f, 2, true, 3), site(f, 3, true)}
 	for _, test := range []struct {
-		name  string
-		gone  []uint32
-		inner collect.CounterState
-		want  model.Status
+		name        string
+		after       sites
+		inner       collect.CounterState
+		lines, side model.Status
 	}{
-		{"all gone", []uint32{6, 7, 8, 9, 10, 12}, collect.StateEliminated, model.Eliminated},
-		{"only a condition has lines", []uint32{7}, collect.StateEliminated, model.Eliminated},
-		{"only a condition that shares its line", []uint32{9}, collect.StateEliminated, model.Missed},
-		{"inner counter live", []uint32{6, 10}, collect.StateLive, model.Missed},
-		{"only inner code gone", []uint32{8}, collect.StateEliminated, model.Missed},
+		{"all kept", whole, collect.StateLive, model.Missed, model.Missed},
+		{"all gone", sites{site(f, 0, false, 1), site(f, 1, true)}, collect.StateEliminated, model.Eliminated, model.Eliminated},
+		{"only inner code gone", sites{site(f, 0, true, 1), site(f, 1, true)}, collect.StateEliminated, model.Missed, model.Missed},
+		{"only a way past the condition gone", sites{site(f, 0, false, 1, 2), site(f, 1, true), site(f, 2, true, 3), site(f, 3, true)},
+			collect.StateLive, model.Missed, model.Eliminated},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := o.Counters(t, nil)
 			o.Set(t, &c, test.inner, "f", 2, 3)
-			c.EliminatedLines = map[string][]uint32{"in.bpf.c": test.gone}
+			c.Flows = []collect.Flow{{Before: whole, After: test.after}}
 			r := one(t, o, c)
 			for _, line := range []int{6, 7, 9, 12} {
-				if got := stateOf(t, r, "in.bpf.c", line); got.Status != test.want {
-					t.Errorf("line %d: got %v, want %v", line, got.Status, test.want)
+				if got := stateOf(t, r, "in.bpf.c", line); got.Status != test.lines {
+					t.Errorf("line %d: got %v, want %v", line, got.Status, test.lines)
 				}
 			}
 			if got := stateOf(t, r, "in.bpf.c", 5); got.Status != model.Missed {
 				t.Errorf("line 5: got %v, want missed", got.Status)
 			}
-			// The condition's false side, which is a difference of differences, fares alike.
 			br := r.Files[0].Branches[1]
-			if got := br.Cells[0].False.Status; br.Line != 7 || got != test.want {
-				t.Errorf("false side of line %d: got %v, want %v", br.Line, got, test.want)
+			if got := br.Cells[0].False.Status; br.Line != 7 || got != test.side {
+				t.Errorf("false side of line %d: got %v, want %v", br.Line, got, test.side)
 			}
 		})
-	}
-}
-
-// TestSamePathTwice checks that lines of debug information go to a file only when its name is clear.
-func TestSamePathTwice(t *testing.T) {
-	dir := t.TempDir()
-	modeltest.WriteFile(t, dir, "a/x.h", "static inline int xa(int n)\n{\n\tif (n)\n\t\treturn 1;\n\tn += 2;\n\treturn n;\n}\n")
-	modeltest.WriteFile(t, dir, "b/x.h", "static inline int xb(int n)\n{\n\tif (n)\n\t\treturn 1;\n\tn += 2;\n\treturn n;\n}\n")
-	modeltest.WriteFile(t, dir, "t.bpf.c", "#include \"a/x.h\"\n#include \"b/x.h\"\nint f(int *p)\n{\n\treturn xa(p[0]) + xb(p[1]);\n}\n")
-	o := modeltest.CompileFile(t, dir, "t.bpf.c", 1, "t.o")
-	for _, test := range []struct {
-		path string
-		a, b model.Status
-	}{
-		{"/src/a/x.h", model.Eliminated, model.Missed},
-		{"b/x.h", model.Missed, model.Eliminated},
-		{"/src/c/x.h", model.Missed, model.Missed},
-	} {
-		c := o.Counters(t, nil)
-		c.EliminatedLines = map[string][]uint32{test.path: {5, 6}}
-		r := one(t, o, c)
-		if got := stateOf(t, r, "a/x.h", 6).Status; got != test.a {
-			t.Errorf("%s: a/x.h: got %v, want %v", test.path, got, test.a)
-		}
-		if got := stateOf(t, r, "b/x.h", 6).Status; got != test.b {
-			t.Errorf("%s: b/x.h: got %v, want %v", test.path, got, test.b)
-		}
 	}
 }
 
@@ -144,11 +136,8 @@ func TestFlow(t *testing.T) {
 	o := modeltest.Compile(t, 1, "probe.o")
 	f := o.Function(t, "emit")
 	type sites = []collect.FlowSite
-	site := func(id uint32, exit bool, next ...uint32) collect.FlowSite {
-		return collect.FlowSite{Counter: f.First + id, Exit: exit, Next: next}
-	}
-	either := sites{site(0, true, 1), site(1, true)}  // the function may end without the if
-	always := sites{site(0, false, 1), site(1, true)} // the if always follows
+	either := sites{site(f, 0, true, 1), site(f, 1, true)}  // the function may end without the if
+	always := sites{site(f, 0, false, 1), site(f, 1, true)} // the if always follows
 	other := sites{{Counter: f.First + 7, Exit: true}}
 	for _, test := range []struct {
 		name   string
@@ -182,22 +171,6 @@ func TestFlow(t *testing.T) {
 			}
 		})
 	}
-	t.Run("lines do not overrule it", func(t *testing.T) {
-		c := o.Counters(t, nil)
-		c.Flows = []collect.Flow{{Before: either, After: either}}
-		c.EliminatedLines = map[string][]uint32{"probe.bpf.c": {15, 16}}
-		if got := stateOf(t, one(t, o, c), "probe.bpf.c", 16); got.Status != model.Missed {
-			t.Errorf("got %v, want missed", got.Status)
-		}
-	})
-	t.Run("lines serve where it is unknown", func(t *testing.T) {
-		c := o.Counters(t, nil)
-		c.Flows = []collect.Flow{{Unknown: true}}
-		c.EliminatedLines = map[string][]uint32{"probe.bpf.c": {15, 16}}
-		if got := stateOf(t, one(t, o, c), "probe.bpf.c", 16); got.Status != model.Eliminated {
-			t.Errorf("got %v, want eliminated", got.Status)
-		}
-	})
 }
 
 // TestFlowOfABranchWithoutCode checks the side of a branch that has no code of its own: only the flow

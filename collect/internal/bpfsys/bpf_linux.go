@@ -3,9 +3,7 @@
 package bpfsys
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"runtime"
 	"unsafe"
 
@@ -21,7 +19,6 @@ const (
 	cmdProgFDByID   = 13
 	cmdMapFDByID    = 14
 	cmdInfoByFD     = 15
-	cmdBTFFDByID    = 19
 	mapTypeArray    = 2
 	flagRdonlyProg  = 1 << 7 // BPF_F_RDONLY_PROG, Linux 5.2
 	maxValueSize    = 64 << 20
@@ -66,14 +63,11 @@ func next(cmd int, id uint32) (uint32, bool) {
 	return n, err == nil
 }
 
-// OpenProg, OpenMap and OpenBTF return a descriptor by id.
+// OpenProg and OpenMap return a descriptor by id.
 func OpenProg(id uint32) (int, error) { return fdByID(cmdProgFDByID, id) }
 
 // OpenMap is described at [OpenProg].
 func OpenMap(id uint32) (int, error) { return fdByID(cmdMapFDByID, id) }
-
-// OpenBTF is described at [OpenProg].
-func OpenBTF(id uint32) (int, error) { return fdByID(cmdBTFFDByID, id) }
 
 func infoByFD(fd int, info unsafe.Pointer, size uintptr) error {
 	attr := struct {
@@ -157,15 +151,12 @@ type ProgInfo struct {
 	Name     string
 	Tag      [8]byte
 	MapIDs   []uint32
-	BTFID    uint32
 	Jited    int // bytes, 0 when interpreted or not visible
 	Xlated   int // bytes
 	Verified int // instructions processed by the verifier; 0 before Linux 5.16
 
-	// With [GetProg] only: instructions and line records (16 bytes each or more) after the verifier.
-	Insns       []byte
-	LineInfo    []byte
-	LineInfoRec int
+	// Insns are the instructions after the verifier, with [GetProg] only.
+	Insns []byte
 }
 
 // PeekProg describes the program of a descriptor without its instructions.
@@ -194,7 +185,7 @@ func PeekProg(fd int) (*ProgInfo, error) {
 	return p, nil
 }
 
-// GetProg describes the program of a descriptor with its instructions and lines.
+// GetProg describes the program of a descriptor with its instructions.
 func GetProg(fd int) (*ProgInfo, error) {
 	p, err := PeekProg(fd)
 	if err != nil {
@@ -204,16 +195,11 @@ func GetProg(fd int) (*ProgInfo, error) {
 	if err := infoByFD(fd, unsafe.Pointer(&sizes), unsafe.Sizeof(sizes)); err != nil {
 		return nil, err
 	}
-	if sizes.XlatedLen/8 > 16*maxInfoElements || sizes.NrLineInfo > 16*maxInfoElements || sizes.LineInfoRec > 256 {
+	if sizes.XlatedLen/8 > 16*maxInfoElements {
 		return nil, errors.New("program info is implausibly large")
 	}
 	p.Insns = make([]byte, sizes.XlatedLen)
-	p.LineInfo = make([]byte, sizes.NrLineInfo*sizes.LineInfoRec)
-	p.LineInfoRec = int(sizes.LineInfoRec)
 	info := progInfo{XlatedLen: sizes.XlatedLen, XlatedInsns: ptr(p.Insns)}
-	if len(p.LineInfo) > 0 {
-		info.NrLineInfo, info.LineInfoRec, info.LineInfo = sizes.NrLineInfo, sizes.LineInfoRec, ptr(p.LineInfo)
-	}
 	err = infoByFD(fd, unsafe.Pointer(&info), unsafe.Sizeof(info))
 	runtime.KeepAlive(p)
 	if err != nil {
@@ -223,57 +209,10 @@ func GetProg(fd int) (*ProgInfo, error) {
 		p.Insns = nil
 	}
 	p.Insns = p.Insns[:min(len(p.Insns), int(info.XlatedLen))]
-	p.LineInfo = p.LineInfo[:min(len(p.LineInfo), int(info.NrLineInfo)*p.LineInfoRec)]
 	return p, nil
 }
 
 func (i *progInfo) public() *ProgInfo {
-	return &ProgInfo{ID: i.ID, Type: i.Type, Name: unix.ByteSliceToString(i.RawName[:]), Tag: i.Tag, BTFID: i.BTFID,
+	return &ProgInfo{ID: i.ID, Type: i.Type, Name: unix.ByteSliceToString(i.RawName[:]), Tag: i.Tag,
 		Jited: int(i.JitedLen), Xlated: int(i.XlatedLen), Verified: int(i.VerifiedInsns)}
-}
-
-// btfInfo is struct bpf_btf_info.
-type btfInfo struct {
-	BTF              uint64
-	Size, ID         uint32
-	Name             uint64
-	NameLen, KernBTF uint32
-}
-
-// BTFID returns the id of the BTF object of a descriptor.
-func BTFID(fd int) (uint32, error) {
-	var info btfInfo
-	err := infoByFD(fd, unsafe.Pointer(&info), unsafe.Offsetof(info.Name))
-	return info.ID, err
-}
-
-// BTFStrings returns the string section of the BTF object of a descriptor.
-func BTFStrings(fd int) ([]byte, error) {
-	var info btfInfo
-	if err := infoByFD(fd, unsafe.Pointer(&info), unsafe.Offsetof(info.Name)); err != nil {
-		return nil, err
-	}
-	if info.Size > maxValueSize {
-		return nil, fmt.Errorf("BTF of %d bytes is implausibly large", info.Size)
-	}
-	raw := make([]byte, info.Size)
-	info = btfInfo{BTF: ptr(raw), Size: uint32(len(raw))}
-	if err := infoByFD(fd, unsafe.Pointer(&info), unsafe.Offsetof(info.Name)); err != nil {
-		return nil, err
-	}
-	runtime.KeepAlive(raw)
-	return stringSection(raw, binary.NativeEndian)
-}
-
-// stringSection finds the strings in a BTF blob: struct btf_header of include/uapi/linux/btf.h.
-func stringSection(raw []byte, order binary.ByteOrder) ([]byte, error) {
-	if len(raw) < 24 || order.Uint16(raw) != 0xeb9f {
-		return nil, errors.New("no BTF header")
-	}
-	start := uint64(order.Uint32(raw[4:])) + uint64(order.Uint32(raw[16:]))
-	end := start + uint64(order.Uint32(raw[20:]))
-	if end > uint64(len(raw)) {
-		return nil, fmt.Errorf("BTF strings end at %d of %d bytes", end, len(raw))
-	}
-	return raw[start:end], nil
 }

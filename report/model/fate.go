@@ -1,25 +1,12 @@
 package model
 
 import (
-	"strconv"
-	"strings"
-
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/instrument/covmap"
 )
 
-// rest is code without a counter of its own: what some counters say less what others say. LLVM counts
-// the else of an if like this, and what follows a return.
-type rest struct {
-	// terms is the same for rests of equal value.
-	terms string
-	// avoidable is set when control can go another way, one that is live. When there is none, what is
-	// live must go on with the rest.
-	avoidable bool
-	fate      fate
-}
-
-// fate is what the flow of the loaded programs says about a rest.
+// fate is what the flow of the loaded programs says about code without a counter of its own: what some
+// counters say less what others say. LLVM counts the else of an if like this, and what follows a return.
 type fate int
 
 const (
@@ -28,30 +15,6 @@ const (
 	fateNever                // the verifier left no path to it
 	fateCompiler             // already the compiler left none
 )
-
-// rest looks at an expression whose parts are live.
-func (r *functionRanks) rest(c covmap.Counter) *rest {
-	if x := r.rests[c]; x != nil {
-		return x
-	}
-	factors := r.factors(c)
-	x := &rest{}
-	var b strings.Builder
-	for _, id := range sortedKeys(factors) {
-		n := factors[id]
-		if n == 0 {
-			continue
-		}
-		b.WriteString(strconv.Itoa(n) + "*" + strconv.FormatUint(uint64(id), 10) + " ")
-		if n < 0 && r.a.leaf(r.f, int64(id)).rank() == rankLive {
-			x.avoidable = true
-		}
-	}
-	x.terms = b.String()
-	x.fate = r.fate(factors)
-	r.rests[c] = x
-	return x
-}
 
 // factors says how often each counter is added in c; negative is subtracted.
 func (r *functionRanks) factors(c covmap.Counter) map[uint32]int {
@@ -76,7 +39,7 @@ func (r *functionRanks) factors(c covmap.Counter) map[uint32]int {
 
 // fate asks the flow of every loaded program that has the counters which are added: when each of their
 // updates is followed by one of those which are subtracted, the difference is never more than 0.
-func (r *functionRanks) fate(factors map[uint32]int) fate {
+func (r *functionRanks) fate(expression covmap.Counter) fate {
 	c := r.a.counters
 	if c == nil || len(c.Flows) == 0 {
 		return fateUnknown
@@ -85,6 +48,7 @@ func (r *functionRanks) fate(factors map[uint32]int) fate {
 	if first < 0 {
 		return fateUnknown
 	}
+	factors := r.factors(expression)
 	signs := make(map[uint32]int, len(factors)) // by number in the object
 	count := uint64(0)
 	for id, n := range factors {
