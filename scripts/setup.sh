@@ -87,15 +87,16 @@ bootstrap_go() {
 	[ -n "$version" ] || return 1
 	say "installing Go $version from bookworm-backports into build/tools"
 	(cd $root && apt-get "${opts[@]}" download "golang-$version-go" "golang-$version-src" >/dev/null 2>&1) || return 1
-	rm -rf build/tools/go-tree
-	for deb in $root/golang-*.deb; do dpkg-deb -x "$deb" build/tools/go-tree; done
+	# The underscore keeps the tree's own test programs out of ./...
+	rm -rf build/tools/_go
+	for deb in $root/golang-*.deb; do dpkg-deb -x "$deb" build/tools/_go; done
 	rm -f $root/golang-*.deb
 	mkdir -p build/tools/bin
 	cat >build/tools/bin/go <<-EOF
 		#!/bin/sh
 		# GOTOOLCHAIN=auto fetches the version that go.mod names through the Go module proxy.
 		unset GOROOT
-		GOTOOLCHAIN=auto exec "$PWD/build/tools/go-tree/usr/lib/go-$version/bin/go" "\$@"
+		GOTOOLCHAIN=auto exec "$PWD/build/tools/_go/usr/lib/go-$version/bin/go" "\$@"
 	EOF
 	chmod +x build/tools/bin/go
 	go_is_new_enough build/tools/bin/go
