@@ -82,7 +82,7 @@ func TestCellFiles(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"/init": "from agent", "/bpfcov/job.json": "data", "/x": "from y", "/root": "dir", "/tmp": "dir",
+		"/init": "from agent", "/bpfcov/job": "data", "/x": "from y", "/root": "dir", "/tmp": "dir",
 		"/etc/passwd": "data", "/etc/group": "data", "/etc/hosts": "data", "/etc/nsswitch.conf": "data",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -35,6 +35,7 @@ type run struct {
 	out     [2]io.Writer // stdout, stderr
 	files   [2]*os.File
 	last    *collect.Record // latest snapshot, or the final record
+	final   bool
 	end     *guest.RunEnd
 	ioErr   error
 }
@@ -101,7 +102,7 @@ func (s *session) RunEnd(e guest.RunEnd, rec *collect.Record) error {
 	s.current = nil
 	r.end = &e
 	if rec != nil {
-		r.last = rec
+		r.last, r.final = rec, true
 	}
 	r.close()
 	s.deadline.Reset(setupTimeout)
@@ -132,8 +133,10 @@ func (s *session) record(r *run) collect.Record {
 	rec.Run.ID, rec.Run.Duration = r.id, r.end.Duration
 	rec.Run.ExitCode, rec.Run.Signal = r.end.ExitCode, printable(r.end.Signal)
 	rec.Run.Cases = r.cases.Cases()
+	rec.Run.Loads = max(0, r.end.Loads)
 	if r.last != nil {
-		rec.Objects, rec.Programs, rec.Run.Loads = r.last.Objects, r.last.Programs, max(0, r.last.Run.Loads)
+		rec.Objects, rec.Programs = r.last.Objects, r.last.Programs
+		rec.Run.Partial = !r.final
 	}
 	set := func(o collect.Outcome, format string, args ...any) {
 		rec.Run.Outcome, rec.Run.Reason = o, fmt.Sprintf(format, args...)
@@ -141,7 +144,6 @@ func (s *session) record(r *run) collect.Record {
 	switch e := r.end; {
 	case e.TimedOut:
 		set(collect.TimedOut, "killed after %v", r.test.Deadline())
-		rec.Run.Partial = e.Error != ""
 	case e.Error != "":
 		set(collect.Failed, "%s", firstLine(printable(e.Error)))
 	case e.Signal != "":
@@ -217,6 +219,8 @@ func (s *session) why(cause error) (o collect.Outcome, reason string, tail []str
 	}
 	line, tail := telling(s.console)
 	switch {
+	case strings.Contains(line, "Attempted to kill init"): // nothing but its own bug can end the agent
+		return collect.Lost, "the agent crashed: " + line, tail
 	case line != "" && panicRE().MatchString(line):
 		return collect.Panicked, line, tail
 	case errors.Is(cause, errHung):

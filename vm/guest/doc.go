@@ -22,9 +22,9 @@
 //
 //	hello (run-start (stdout | stderr | counters)* run-end)* end
 //
-// with log messages anywhere after hello. hello, run-start and end are JSON; stdout, stderr and log are
-// bytes; counters is an encoded [collect.Record] of what was counted so far; run-end is a 4-byte length, that
-// many bytes of JSON, and the final record. The end message is the only proof that the guest did its
+// with log messages anywhere after hello. hello, run-start and end are lines of a key and a quoted value, as
+// the job is; stdout, stderr and log are bytes; counters is an encoded [collect.Record] of what was
+// counted so far; run-end is a 4-byte length, that many bytes of such lines, and the final record if anything was counted. The end message is the only proof that the guest did its
 // work: QEMU's exit status is 0 for a panic too.
 //
 // The guest runs code under test as root and is not trusted: every length, count and order is

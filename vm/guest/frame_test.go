@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"hash/crc32"
 	"io"
@@ -66,13 +65,10 @@ func (s *stream) raw(k Kind, p []byte) *stream {
 	return s
 }
 
-func (s *stream) json(k Kind, v any) *stream {
+// msg adds a message of text.
+func (s *stream) msg(k Kind, v interface{ encode() []byte }) *stream {
 	s.t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return s.raw(k, b)
+	return s.raw(k, v.encode())
 }
 
 func (s *stream) runEnd(e RunEnd, rec *collect.Record) *stream {
@@ -83,11 +79,7 @@ func (s *stream) runEnd(e RunEnd, rec *collect.Record) *stream {
 			s.t.Fatal(err)
 		}
 	}
-	p, err := encodeRunEnd(e, b.Bytes())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return s.raw(KindRunEnd, p)
+	return s.raw(KindRunEnd, e.encode(b.Bytes()))
 }
 
 func testRecord(name string) *collect.Record {
@@ -107,16 +99,16 @@ func wholeStream(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	s := newStream(t).
-		json(KindHello, Hello{Release: "6.1", Tests: 2}).
+		msg(KindHello, Hello{Release: "6.1", Tests: 2}).
 		raw(KindLog, []byte("slow")).
-		json(KindRunStart, RunStart{Test: 0, Name: "a"}).
+		msg(KindRunStart, RunStart{Test: 0, Name: "a"}).
 		raw(KindStdout, []byte("to stdout")).
 		raw(KindStderr, []byte("to stderr")).
 		raw(KindCounters, snap.Bytes()).
 		runEnd(RunEnd{Test: 0, Signal: "SIGSEGV"}, testRecord("a")).
-		json(KindRunStart, RunStart{Test: 1, Name: "b"}).
+		msg(KindRunStart, RunStart{Test: 1, Name: "b"}).
 		runEnd(RunEnd{Test: 1}, nil).
-		json(KindEnd, End{Runs: 2})
+		msg(KindEnd, End{Runs: 2})
 	return s.b.Bytes()
 }
 
@@ -171,20 +163,24 @@ func TestReceiveOrder(t *testing.T) {
 		s    *stream
 		want string
 	}{
-		{"no hello", newStream(t).json(KindRunStart, start), "run-start out of order"},
-		{"two hellos", newStream(t).json(KindHello, hello).json(KindHello, hello), "hello out of order"},
-		{"output outside", newStream(t).json(KindHello, hello).raw(KindStdout, nil), "stdout outside a run"},
-		{"counters outside", newStream(t).json(KindHello, hello).raw(KindCounters, nil), "counters outside a run"},
-		{"end inside", newStream(t).json(KindHello, hello).json(KindRunStart, start).json(KindEnd, End{}), "end inside a run"},
-		{"start inside", newStream(t).json(KindHello, hello).json(KindRunStart, start).json(KindRunStart, start), "run-start inside a run"},
-		{"too many tests", newStream(t).json(KindHello, hello).json(KindRunStart, RunStart{Test: 1}), "want 0 to 0"},
-		{"negative test", newStream(t).json(KindHello, hello).json(KindRunStart, RunStart{Test: -1}), "want 0 to 0"},
-		{"a test twice", newStream(t).json(KindHello, hello).json(KindRunStart, start).runEnd(end, nil).json(KindRunStart, start), "want 1 to 0"},
-		{"end of another", newStream(t).json(KindHello, hello).json(KindRunStart, start).runEnd(RunEnd{Test: 3}, nil), "run-end of test 3"},
-		{"foreign record", newStream(t).json(KindHello, hello).json(KindRunStart, start).raw(KindCounters, []byte("junk")), "record"},
-		{"not JSON", newStream(t).raw(KindHello, []byte("{")), "hello"},
-		{"short run-end", newStream(t).json(KindHello, hello).json(KindRunStart, start).raw(KindRunEnd, []byte{1}), "run-end of 1 bytes"},
-		{"long run-end", newStream(t).json(KindHello, hello).json(KindRunStart, start).raw(KindRunEnd, []byte{255, 255, 0, 0, 1}), "65535 bytes of JSON"},
+		{"no hello", newStream(t).msg(KindRunStart, start), "run-start out of order"},
+		{"two hellos", newStream(t).msg(KindHello, hello).msg(KindHello, hello), "hello out of order"},
+		{"output outside", newStream(t).msg(KindHello, hello).raw(KindStdout, nil), "stdout outside a run"},
+		{"counters outside", newStream(t).msg(KindHello, hello).raw(KindCounters, nil), "counters outside a run"},
+		{"end inside", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).msg(KindEnd, End{}), "end inside a run"},
+		{"start inside", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).msg(KindRunStart, start), "run-start inside a run"},
+		{"too many tests", newStream(t).msg(KindHello, hello).msg(KindRunStart, RunStart{Test: 1}), "want 0 to 0"},
+		{"negative test", newStream(t).msg(KindHello, hello).msg(KindRunStart, RunStart{Test: -1}), "want 0 to 0"},
+		{"a test twice", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).runEnd(end, nil).msg(KindRunStart, start), "want 1 to 0"},
+		{"end of another", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).runEnd(RunEnd{Test: 3}, nil), "run-end of test 3"},
+		{"foreign record", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).raw(KindCounters, []byte("junk")), "record"},
+		{"not text", newStream(t).raw(KindHello, []byte("{")), "want a key and a quoted value"},
+		{"no newline", newStream(t).raw(KindHello, []byte(`release "x"`)), "want a key and a quoted value"},
+		{"raw string", newStream(t).raw(KindHello, []byte("release `x`\n")), "want a key and a quoted value"},
+		{"no number", newStream(t).raw(KindHello, []byte("tests \"x\"\n")), "want a number"},
+		{"unknown key", newStream(t).raw(KindHello, []byte("x \"y\"\n")), `unknown key "x"`},
+		{"short run-end", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).raw(KindRunEnd, []byte{1}), "run-end of 1 bytes"},
+		{"long run-end", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).raw(KindRunEnd, []byte{255, 255, 0, 0, 1}), "65535 bytes of text"},
 	} {
 		err := Receive(context.Background(), &tt.s.b, &recorder{})
 		if !errors.Is(err, ErrFrame) || !strings.Contains(err.Error(), tt.want) {
@@ -194,14 +190,14 @@ func TestReceiveOrder(t *testing.T) {
 }
 
 func TestReceiveBounds(t *testing.T) {
-	s := newStream(t).json(KindHello, Hello{Tests: 1}).json(KindRunStart, RunStart{})
+	s := newStream(t).msg(KindHello, Hello{Tests: 1}).msg(KindRunStart, RunStart{})
 	for range MaxOutput/MaxPayload + 1 {
 		s.raw(KindStdout, make([]byte, MaxPayload))
 	}
 	if err := Receive(context.Background(), &s.b, &recorder{}); !errors.Is(err, ErrFrame) || !strings.Contains(err.Error(), "of output") {
 		t.Errorf("endless output: got error %v, want ErrFrame about output", err)
 	}
-	s = newStream(t).json(KindHello, Hello{})
+	s = newStream(t).msg(KindHello, Hello{})
 	for range maxLogs + 1 {
 		s.raw(KindLog, nil)
 	}

@@ -1,9 +1,9 @@
 package guest
 
 import (
-	"encoding/json"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -12,59 +12,60 @@ import (
 const (
 	Dir      = "/bpfcov"
 	InitPath = "/init" // the agent; the kernel starts it as PID 1
-	JobPath  = Dir + "/job.json"
+	JobPath  = Dir + "/job"
 	// TimeParam is the kernel parameter that carries the host's time at the start of QEMU, in
 	// nanoseconds since 1970. The kernel ignores parameters with a dot that it does not know.
 	TimeParam = "bpfcov.time"
-	// LimitParam is the kernel parameter with the number of seconds after which PID 1 powers off, whatever the
-	// worker does. It is not in the job so that PID 1 need not read that, at 10 ms a time.
+	// LimitParam is the kernel parameter with the number of seconds after which the agent powers off, whatever it
+	// is doing.
 	LimitParam = "bpfcov.limit"
 )
 
 // JobVersion is the version of the job file. The agent refuses others.
-const JobVersion = 1
+const JobVersion = 2
 
 // Job tells the agent what to do.
 type Job struct {
-	Version int `json:"version"`
+	// Version is set by DecodeJob; Encode writes JobVersion.
+	Version int
 	// Hostname of the guest; empty means "bpfcov".
-	Hostname string `json:"hostname,omitempty"`
+	Hostname string
 	// PortModules are loaded before the port is opened, Modules after hello. Both are in an order that
 	// satisfies dependencies.
-	PortModules []Module `json:"port_modules,omitempty"`
-	Modules     []Module `json:"modules,omitempty"`
+	PortModules []Module
+	Modules     []Module
 	// Sysctls are written in order, on top of the agent's own. A name has dots or slashes.
-	Sysctls []Sysctl `json:"sysctls,omitempty"`
-	Tests   []Test   `json:"tests"`
+	Sysctls []Sysctl
+	Tests   []Test
 	// SnapshotInterval is the time between two looks at the counters; 0 means one second.
-	SnapshotInterval time.Duration `json:"snapshot_ns,omitempty"`
+	SnapshotInterval time.Duration
 }
 
 // Module is one kernel module file of the initramfs.
 type Module struct {
-	Name string `json:"name"`
-	Path string `json:"path"` // in the guest, uncompressed
+	Name string
+	Path string // in the guest, uncompressed
 	// Optional means that a failure to load is logged and otherwise ignored.
-	Optional bool `json:"optional,omitempty"`
+	Optional bool
 }
 
 // Sysctl is one setting below /proc/sys.
 type Sysctl struct {
-	Name  string `json:"name"` // for example "net.core.bpf_jit_enable"
-	Value string `json:"value"`
+	Name  string // for example "net.core.bpf_jit_enable"
+	Value string
 }
 
 // Test is one command to run.
 type Test struct {
-	Name string `json:"name"`
+	Name string
 	// Command is the program and its arguments; the program is looked up in PATH when it has no slash.
-	Command []string `json:"command"`
+	Command []string
 	// Env is added to the agent's default environment (PATH, HOME, TERM, TMPDIR), as "NAME=value".
-	Env []string `json:"env,omitempty"`
+	Env []string
 	// Dir is the working directory; empty means "/".
-	Dir string `json:"dir,omitempty"`
+	Dir string
 	// Timeout is when the test is killed; 0 means 5 minutes.
-	Timeout time.Duration `json:"timeout_ns,omitempty"`
+	Timeout time.Duration
 }
 
 // DefaultTimeout is the deadline of a test that sets none.
@@ -90,28 +91,95 @@ func (j Job) Limit() time.Duration {
 	return d
 }
 
-// Encode returns the job file.
+// Encode returns the job file: lines of a key and a quoted value, where "test" begins a test and "module" a module,
+// to which the lines after it belong.
 func (j Job) Encode() ([]byte, error) {
-	j.Version = JobVersion
 	if err := j.Validate(); err != nil {
 		return nil, err
 	}
-	return json.MarshalIndent(j, "", "\t")
+	b := appendInt(nil, "version", JobVersion)
+	b = appendText(b, "hostname", j.Hostname)
+	b = appendInt(b, "snapshot", int64(j.SnapshotInterval))
+	for _, m := range j.PortModules {
+		b = m.append(appendText(b, "port-module", m.Name))
+	}
+	for _, m := range j.Modules {
+		b = m.append(appendText(b, "module", m.Name))
+	}
+	for _, s := range j.Sysctls {
+		b = appendText(appendText(b, "sysctl", s.Name), "sysctl-value", s.Value)
+	}
+	for _, t := range j.Tests {
+		b = appendText(b, "test", t.Name)
+		for _, a := range t.Command {
+			b = appendText(b, "arg", a)
+		}
+		for _, e := range t.Env {
+			b = appendText(b, "env", e)
+		}
+		b = appendText(b, "dir", t.Dir)
+		b = appendInt(b, "timeout", int64(t.Timeout))
+	}
+	return b, nil
+}
+
+func (m Module) append(b []byte) []byte {
+	return appendText(appendText(b, "path", m.Path), "optional", strconv.FormatBool(m.Optional))
 }
 
 // DecodeJob reads and checks a job file.
 func DecodeJob(b []byte) (*Job, error) {
-	var j Job
-	if err := json.Unmarshal(b, &j); err != nil {
-		return nil, fmt.Errorf("job: %w", err)
+	j := &Job{}
+	mod, sys, test := &Module{}, &Sysctl{}, &Test{}
+	t := text{rest: b}
+	for t.next() {
+		switch t.key {
+		case "version":
+			t.num(&j.Version)
+			if t.err == nil && j.Version != JobVersion {
+				return nil, fmt.Errorf("job: version %d, this agent understands %d; rebuild the agent", j.Version, JobVersion)
+			}
+		case "hostname":
+			t.str(&j.Hostname)
+		case "snapshot":
+			t.dur(&j.SnapshotInterval)
+		case "port-module":
+			j.PortModules = append(j.PortModules, Module{Name: t.value})
+			mod = &j.PortModules[len(j.PortModules)-1]
+		case "module":
+			j.Modules = append(j.Modules, Module{Name: t.value})
+			mod = &j.Modules[len(j.Modules)-1]
+		case "path":
+			t.str(&mod.Path)
+		case "optional":
+			t.yes(&mod.Optional)
+		case "sysctl":
+			j.Sysctls = append(j.Sysctls, Sysctl{Name: t.value})
+			sys = &j.Sysctls[len(j.Sysctls)-1]
+		case "sysctl-value":
+			t.str(&sys.Value)
+		case "test":
+			j.Tests = append(j.Tests, Test{Name: t.value})
+			test = &j.Tests[len(j.Tests)-1]
+		case "arg":
+			test.Command = append(test.Command, t.value)
+		case "env":
+			test.Env = append(test.Env, t.value)
+		case "dir":
+			t.str(&test.Dir)
+		case "timeout":
+			t.dur(&test.Timeout)
+		default:
+			t.unknown()
+		}
 	}
-	if j.Version != JobVersion {
-		return nil, fmt.Errorf("job: version %d, this agent understands %d; rebuild the agent", j.Version, JobVersion)
+	if t.err != nil {
+		return nil, fmt.Errorf("job: %w", t.err)
 	}
-	if err := j.Validate(); err != nil {
-		return nil, err
+	if j.Version == 0 {
+		return nil, fmt.Errorf("job: no version; rebuild the agent")
 	}
-	return &j, nil
+	return j, j.Validate()
 }
 
 // Validate checks what would otherwise only fail in the guest.

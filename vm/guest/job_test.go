@@ -17,7 +17,7 @@ func TestJobRoundTrip(t *testing.T) {
 		Sysctls:     []Sysctl{{"kernel.panic_on_oops", "1"}},
 		Tests: []Test{
 			{Name: "a", Command: []string{"true"}},
-			{Name: "b", Command: []string{"sh", "-c", "exit 1"}, Env: []string{"A=1", "B="}, Dir: "/tmp", Timeout: time.Second},
+			{Name: "b", Command: []string{"sh", "-c", "exit 1\n\"\xff"}, Env: []string{"A=1", "B="}, Dir: "/tmp", Timeout: time.Second},
 		},
 	}
 	b, err := want.Encode()
@@ -54,9 +54,48 @@ func TestJobRefuses(t *testing.T) {
 			t.Errorf("got error %v, want one with %q", err, tt.want)
 		}
 	}
-	if _, err := DecodeJob([]byte(`{"version": 99}`)); err == nil || !strings.Contains(err.Error(), "version 99") {
+	if _, err := DecodeJob([]byte("version \"99\"\n")); err == nil || !strings.Contains(err.Error(), "version 99") {
 		t.Errorf("job of another version: got error %v", err)
 	}
+}
+
+func TestDecodeJobRefuses(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                            "no version",
+		"{}":                          "want a key and a quoted value",
+		"version \"2\"\nx \"y\"\n":    `unknown key "x"`,
+		"version \"2\"\ntest \"t\"\n": "has no command",
+		"version \"x\"\n":             "want a number",
+	} {
+		if _, err := DecodeJob([]byte(in)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("job %q: got error %v, want one with %q", in, err, want)
+		}
+	}
+}
+
+func FuzzDecodeJob(f *testing.F) {
+	b, err := Job{Tests: []Test{{Name: "a", Command: []string{"x", "\xff\n"}}}}.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		j, err := DecodeJob(b)
+		if err != nil {
+			return
+		}
+		again, err := j.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := DecodeJob(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(j, k); diff != "" {
+			t.Errorf("after a round trip (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestSysctlPath(t *testing.T) {

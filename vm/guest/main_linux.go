@@ -2,10 +2,11 @@ package guest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -27,43 +28,55 @@ type Options struct {
 	Watch WatchFunc
 }
 
-// workerArg is the agent's first argument as worker.
-const workerArg = "bpfcov-worker"
-
-// Main is the agent. It runs in two processes: PID 1 prepares the root, starts the worker, reaps
-// whatever loses its parent, and powers the machine off when the worker ends, however it ends; the worker does
-// the job. So nothing the tests do to the worker makes the machine hang, and the worker may use
-// os/exec without a reaper taking its children.
+// Main is the agent: it prepares the machine, runs the job, and powers the machine off, whatever happens.
+// It returns an exit status only when it was not started as the PID 1 of a guest.
 //
-// Main returns an exit status only when it was not started as a guest's PID 1 or worker.
+// One process does it all. As PID 1 it cannot be killed by what it runs, not even by the
+// kernel when memory is short, and starting a second process would cost an emulated guest 3 % of a boot.
 func Main(o Options) int {
-	if !inGuest() {
+	if os.Getpid() != 1 || !hasJob() {
 		fmt.Fprintln(os.Stderr, "bpfcov-agent: this program is PID 1 of the test machines that bpfcov starts; it is not for use by hand")
 		return 2
 	}
-	if os.Getpid() == 1 {
-		initMain()
-	}
-	if len(os.Args) == 2 && os.Args[1] == workerArg && os.Getppid() == 1 {
-		if err := workerMain(o); err != nil {
-			complain("worker: %v", err)
-			return 1
+	defer func() { // PID 1 that dies is a panic of the kernel, which would read as one of the test
+		if p := recover(); p != nil {
+			complain("%v\n%s", p, debug.Stack())
 		}
-		powerOff() // saves PID 1's turn
-		return 0
+		powerOff()
+		select {}
+	}()
+	// Signals for which there is a handler reach PID 1 too. These go nowhere; children start with the defaults.
+	signal.Notify(make(chan os.Signal, 1))
+	if err := switchRoot(); err != nil {
+		complain("%v", err)
+		return 1
 	}
-	fmt.Fprintln(os.Stderr, "bpfcov-agent: already running")
-	return 2
+	mountEarly()
+	defer watchdog().Stop()
+	if err := work(o); err != nil {
+		complain("%v", err)
+	}
+	return 0
 }
 
-// inGuest guards against powering off a real machine.
-func inGuest() bool {
-	if os.Getpid() == 1 {
-		_, err := os.Stat(JobPath)
-		return err == nil
+// watchdog powers off when the job takes longer than the host expects.
+func watchdog() *time.Timer {
+	limit := time.Hour
+	if v, ok := kernelParam(LimitParam); ok {
+		if sec, err := strconv.Atoi(v); err == nil && sec > 0 {
+			limit = time.Duration(sec) * time.Second
+		}
 	}
-	_, ok := kernelParam(TimeParam)
-	return ok
+	return time.AfterFunc(limit, func() {
+		complain("not done after %v", limit)
+		powerOff()
+	})
+}
+
+// hasJob guards against powering off a machine that is not a guest of ours.
+func hasJob() bool {
+	_, err := os.Stat(JobPath)
+	return err == nil
 }
 
 // kernelParam reads NAME=value from the kernel's command line.
@@ -88,60 +101,6 @@ func complain(format string, args ...any) {
 func powerOff() {
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
 		complain("power off: %v", err)
-	}
-}
-
-// initMain is PID 1. It never returns.
-func initMain() {
-	defer func() { // PID 1 that dies is a panic of the kernel, which would read as one of the test
-		if p := recover(); p != nil {
-			complain("init: %v", p)
-		}
-		powerOff()
-		select {}
-	}()
-	if err := switchRoot(); err != nil {
-		complain("init: %v", err)
-		return
-	}
-	mountEarly()
-	// The worker has its own, shorter limits; this one is for a worker that cannot keep them.
-	limit := time.Hour
-	if v, ok := kernelParam(LimitParam); ok {
-		if sec, err := strconv.Atoi(v); err == nil && sec > 0 {
-			limit = time.Duration(sec) * time.Second
-		}
-	}
-	watchdog := time.AfterFunc(limit, func() {
-		complain("init: the worker is not done after %v", limit)
-		powerOff()
-	})
-	defer watchdog.Stop()
-	self := InitPath
-	worker, err := os.StartProcess(self, []string{self, workerArg}, &os.ProcAttr{
-		Env:   defaultEnv(),
-		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
-	})
-	if err != nil {
-		complain("init: start the worker: %v", err)
-		return
-	}
-	for {
-		var status unix.WaitStatus
-		pid, err := unix.Wait4(-1, &status, 0, nil)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			complain("init: wait: %v", err)
-			return
-		case pid == worker.Pid:
-			if status.Signaled() {
-				complain("the worker was killed by %s", unix.SignalName(status.Signal()))
-			} else {
-				complain("the worker exited with status %d", status.ExitStatus())
-			}
-			return
-		}
 	}
 }
 

@@ -2,8 +2,8 @@ package guest
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/bpfcov/bpfcov/collect"
@@ -11,48 +11,119 @@ import (
 
 // Hello is the first message: the machine is up and its port works.
 type Hello struct {
-	Release string `json:"release"` // uname -r
-	Machine string `json:"machine"` // uname -m
-	Arch    string `json:"arch"`    // GOARCH of the agent
-	Version string `json:"version"` // of the agent
-	Tests   int    `json:"tests"`   // how many runs will follow
+	Release string // uname -r
+	Machine string // uname -m
+	Arch    string // GOARCH of the agent
+	Version string // of the agent
+	Tests   int    // how many runs will follow
 	// Uptime is the guest's time since its kernel started.
-	Uptime time.Duration `json:"uptime_ns"`
+	Uptime time.Duration
 }
 
 // RunStart is sent before a test is started.
 type RunStart struct {
-	Test int    `json:"test"` // index in the job
-	Name string `json:"name"`
+	Test int // index in the job
+	Name string
 }
 
 // RunEnd says how a test ended.
 type RunEnd struct {
-	Test     int           `json:"test"`
-	ExitCode int           `json:"exit_code"`        // -1 when the test was killed by a signal or never started
-	Signal   string        `json:"signal,omitempty"` // for example "SIGSEGV"
-	Duration time.Duration `json:"duration_ns"`
-	TimedOut bool          `json:"timed_out,omitempty"`
+	Test     int
+	ExitCode int    // -1 when the test was killed by a signal or never started
+	Signal   string // for example "SIGSEGV"
+	Duration time.Duration
+	TimedOut bool
 	// Error is why the test could not be started or watched.
-	Error string `json:"error,omitempty"`
+	Error string
 	// Dropped is the number of bytes of output beyond MaxOutput.
-	Dropped int64 `json:"dropped,omitempty"`
+	Dropped int64
+	// Loads is the number of program loads that were seen, of any program.
+	Loads int
 }
 
 // End is the last message.
 type End struct {
-	Runs int `json:"runs"` // run-end messages that were sent
+	Runs int // run-end messages that were sent
 }
 
-// encodeRunEnd makes the payload of a run-end message; record may be empty.
-func encodeRunEnd(e RunEnd, record []byte) ([]byte, error) {
-	j, err := json.Marshal(e)
-	if err != nil {
-		return nil, err
+func (h Hello) encode() []byte {
+	b := appendText(nil, "release", h.Release)
+	b = appendText(b, "machine", h.Machine)
+	b = appendText(b, "arch", h.Arch)
+	b = appendText(b, "version", h.Version)
+	b = appendInt(b, "tests", int64(h.Tests))
+	return appendInt(b, "uptime", int64(h.Uptime))
+}
+
+func decodeHello(b []byte) (h Hello, err error) {
+	t := text{rest: b}
+	for t.next() {
+		switch t.key {
+		case "release":
+			t.str(&h.Release)
+		case "machine":
+			t.str(&h.Machine)
+		case "arch":
+			t.str(&h.Arch)
+		case "version":
+			t.str(&h.Version)
+		case "tests":
+			t.num(&h.Tests)
+		case "uptime":
+			t.dur(&h.Uptime)
+		default:
+			t.unknown()
+		}
 	}
-	b := make([]byte, 0, 4+len(j)+len(record))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(j)))
-	return append(append(b, j...), record...), nil
+	return h, t.message(KindHello)
+}
+
+func (s RunStart) encode() []byte {
+	return appendText(appendInt(nil, "test", int64(s.Test)), "name", s.Name)
+}
+
+func decodeRunStart(b []byte) (s RunStart, err error) {
+	t := text{rest: b}
+	for t.next() {
+		switch t.key {
+		case "test":
+			t.num(&s.Test)
+		case "name":
+			t.str(&s.Name)
+		default:
+			t.unknown()
+		}
+	}
+	return s, t.message(KindRunStart)
+}
+
+func (e End) encode() []byte { return appendInt(nil, "runs", int64(e.Runs)) }
+
+func decodeEnd(b []byte) (e End, err error) {
+	t := text{rest: b}
+	for t.next() {
+		switch t.key {
+		case "runs":
+			t.num(&e.Runs)
+		default:
+			t.unknown()
+		}
+	}
+	return e, t.message(KindEnd)
+}
+
+// encode makes the payload of a run-end message; record may be empty.
+func (e RunEnd) encode(record []byte) []byte {
+	b := appendInt(make([]byte, 4, 512+len(record)), "test", int64(e.Test))
+	b = appendInt(b, "exit-code", int64(e.ExitCode))
+	b = appendText(b, "signal", e.Signal)
+	b = appendInt(b, "duration", int64(e.Duration))
+	b = appendText(b, "timed-out", strconv.FormatBool(e.TimedOut))
+	b = appendText(b, "error", e.Error)
+	b = appendInt(b, "dropped", e.Dropped)
+	b = appendInt(b, "loads", int64(e.Loads))
+	binary.LittleEndian.PutUint32(b, uint32(len(b)-4))
+	return append(b, record...)
 }
 
 func decodeRunEnd(b []byte) (e RunEnd, record []byte, err error) {
@@ -61,19 +132,40 @@ func decodeRunEnd(b []byte) (e RunEnd, record []byte, err error) {
 	}
 	n := binary.LittleEndian.Uint32(b)
 	if n > MaxText || int(n) > len(b)-4 {
-		return e, nil, fmt.Errorf("%w: run-end with %d bytes of JSON in %d", ErrFrame, n, len(b))
+		return e, nil, fmt.Errorf("%w: run-end with %d bytes of text in %d", ErrFrame, n, len(b))
 	}
-	if err := unmarshal(KindRunEnd, b[4:4+n], &e); err != nil {
-		return e, nil, err
+	t := text{rest: b[4 : 4+n]}
+	for t.next() {
+		switch t.key {
+		case "test":
+			t.num(&e.Test)
+		case "exit-code":
+			t.num(&e.ExitCode)
+		case "signal":
+			t.str(&e.Signal)
+		case "duration":
+			t.dur(&e.Duration)
+		case "timed-out":
+			t.yes(&e.TimedOut)
+		case "error":
+			t.str(&e.Error)
+		case "dropped":
+			t.int64(&e.Dropped)
+		case "loads":
+			t.num(&e.Loads)
+		default:
+			t.unknown()
+		}
 	}
-	return e, b[4+n:], nil
+	return e, b[4+n:], t.message(KindRunEnd)
 }
 
-func unmarshal(k Kind, b []byte, v any) error {
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%w: %v: %w", ErrFrame, k, err)
+// message is the error of a text inside a message.
+func (t *text) message(k Kind) error {
+	if t.err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: %v: %w", ErrFrame, k, t.err)
 }
 
 // Handler receives the messages of one guest, in order, from one goroutine. An error ends the
@@ -85,7 +177,7 @@ type Handler interface {
 	Output(stderr bool, p []byte) error
 	// Counters brings the state of the current test's counters; the previous one is out of date.
 	Counters(*collect.Record) error
-	// RunEnd ends the current test; record is nil when the guest had none to send.
+	// RunEnd ends the current test; record is nil when there were no counters.
 	RunEnd(e RunEnd, record *collect.Record) error
 	Log(text string) error
 	End(End) error

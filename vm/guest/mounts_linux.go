@@ -39,14 +39,14 @@ type mount struct {
 
 const quietFS = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// mountEarly mounts what the port needs. The worker mounts the rest, and can report it.
+// mountEarly mounts what the port needs. What fails later can be reported over it.
 func mountEarly() {
 	for _, err := range mountAll([]mount{
 		{fs: "proc", dir: "/proc", flags: quietFS},
 		{fs: "sysfs", dir: "/sys", flags: quietFS},
 		{fs: "devtmpfs", dir: "/dev", data: "mode=0755", flags: unix.MS_NOSUID},
 	}) {
-		complain("init: %v", err)
+		complain("%v", err)
 	}
 }
 

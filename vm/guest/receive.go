@@ -87,15 +87,15 @@ func (s *session) message(m Message) error {
 	}
 	switch m.Kind {
 	case KindHello:
-		var v Hello
-		if err := unmarshal(m.Kind, m.Payload, &v); err != nil {
+		v, err := decodeHello(m.Payload)
+		if err != nil {
 			return err
 		}
 		s.hello, s.tests = true, v.Tests
 		return s.h.Hello(v)
 	case KindRunStart:
-		var v RunStart
-		if err := unmarshal(m.Kind, m.Payload, &v); err != nil {
+		v, err := decodeRunStart(m.Payload)
+		if err != nil {
 			return err
 		}
 		if v.Test < s.next || v.Test >= s.tests {
@@ -122,8 +122,8 @@ func (s *session) message(m Message) error {
 		}
 		return s.h.Log(string(m.Payload))
 	case KindEnd:
-		var v End
-		if err := unmarshal(m.Kind, m.Payload, &v); err != nil {
+		v, err := decodeEnd(m.Payload)
+		if err != nil {
 			return err
 		}
 		s.ended = true

@@ -28,7 +28,7 @@ const (
 
 // runTest runs one test and reports it. It returns an error only when the port failed.
 func runTest(s *sender, o Options, job *Job, index int, t Test) error {
-	if err := s.json(KindRunStart, RunStart{Test: index, Name: t.Name}); err != nil {
+	if err := s.send(KindRunStart, RunStart{Test: index, Name: t.Name}.encode()); err != nil {
 		return err
 	}
 	end := RunEnd{Test: index, ExitCode: -1}
@@ -42,24 +42,21 @@ func runTest(s *sender, o Options, job *Job, index int, t Test) error {
 	if res != nil {
 		res.Fill(rec)
 		end.ExitCode, end.Signal, end.Duration = rec.Run.ExitCode, rec.Run.Signal, res.Duration
+		end.Loads = res.Loads
 		if res.Err != nil && rec.Run.ExitCode == 0 && rec.Run.Signal == "" {
 			end.Error = res.Err.Error()
 		}
 	}
-	b, err := encodeRecord(rec)
-	if err != nil {
-		s.log(fmt.Errorf("test %s: counters: %w", t.Name, err))
-		b = nil
+	var b []byte
+	if len(rec.Objects) > 0 || len(rec.Programs) > 0 { // everything else the host knows
+		if b, err = encodeRecord(rec); err != nil {
+			s.log(fmt.Errorf("test %s: counters: %w", t.Name, err))
+		}
 	}
-	payload, err := encodeRunEnd(end, b)
-	if err != nil {
-		return err
-	}
+	payload := end.encode(b)
 	if len(payload) > MaxRecord {
 		s.log(fmt.Errorf("test %s: counters of %d bytes, want at most %d", t.Name, len(payload), MaxRecord))
-		if payload, err = encodeRunEnd(end, nil); err != nil {
-			return err
-		}
+		payload = end.encode(nil)
 	}
 	return s.send(KindRunEnd, payload)
 }
@@ -72,7 +69,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	if err != nil {
 		return nil, err
 	}
-	// A session of its own, so that a test that signals its group does not signal the worker.
+	// A session of its own, as a login would give it.
 	cmd := &exec.Cmd{Path: path, Args: t.Command, Env: env, Dir: t.Dir, SysProcAttr: &syscall.SysProcAttr{Setsid: true}}
 	if cmd.Dir == "" {
 		cmd.Dir = "/"
@@ -106,6 +103,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	}()
 	deadline := time.NewTimer(t.Deadline())
 	defer deadline.Stop()
+	stopReaping := reapOrphans()
 	var r result
 	select {
 	case r = <-done:
@@ -124,12 +122,14 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 			}
 		}
 	}
+	stopReaping()
 	killOthers()
 	end.Dropped = out.close()
+	reapAll()
 	return r.res, r.err
 }
 
-// signalOthers sends a signal to every process but PID 1 and the worker (kill(2) with -1).
+// signalOthers sends a signal to every process but PID 1, us (kill(2) with -1).
 func signalOthers(sig unix.Signal) { unix.Kill(-1, sig) }
 
 // killOthers kills what is left of a test. A process may fork while it is at it, but not for ever.

@@ -75,7 +75,22 @@ func run(what string, args []string) error {
 	case "poweroff":
 		return syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	case "killall":
-		return syscall.Kill(-1, syscall.SIGKILL)
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGKILL} {
+			if err := syscall.Kill(1, sig); err != nil {
+				return err
+			}
+			if err := syscall.Kill(-1, sig); err != nil {
+				return err
+			}
+		}
+	case "orphan":
+		return orphan()
+	case "parent": // of a process that outlives us a little
+		cmd := exec.Command("/proc/self/exe", "exit", "0")
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		fmt.Println(cmd.Process.Pid)
 	case "machine":
 		return machine()
 	case "pivot":
@@ -105,6 +120,25 @@ func count() error {
 		}
 	}
 	return nil
+}
+
+// orphan checks that PID 1 reaps what loses its parent.
+func orphan() error {
+	out, err := exec.Command("/proc/self/exe", "parent").Output()
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		return err
+	}
+	for range 200 {
+		if err := syscall.Kill(pid, 0); err == syscall.ESRCH {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return fmt.Errorf("process %d was not reaped", pid)
 }
 
 // machine checks what a test may expect of the guest.

@@ -2,7 +2,6 @@ package guest
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,9 +13,8 @@ import (
 	"github.com/bpfcov/bpfcov/collect"
 )
 
-// workerMain does the job. It returns nil when the end message was written.
-func workerMain(o Options) error {
-	unix.Setsid() // tests that signal their own group must not reach PID 1's
+// work does the job. It returns nil when the end message was written.
+func work(o Options) error {
 	b, err := os.ReadFile(JobPath)
 	if err != nil {
 		return err
@@ -49,7 +47,7 @@ func workerMain(o Options) error {
 			return err
 		}
 	}
-	if err := s.json(KindEnd, End{Runs: len(job.Tests)}); err != nil {
+	if err := s.send(KindEnd, End{Runs: len(job.Tests)}.encode()); err != nil {
 		return err
 	}
 	return s.flush()
@@ -134,14 +132,6 @@ func (s *sender) flush() error {
 	}
 }
 
-func (s *sender) json(k Kind, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return s.send(k, b)
-}
-
 func (s *sender) hello(o Options, job *Job) error {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -151,10 +141,10 @@ func (s *sender) hello(o Options, job *Job) error {
 	if err != nil {
 		return err
 	}
-	return s.json(KindHello, Hello{
+	return s.send(KindHello, Hello{
 		Release: unix.ByteSliceToString(u.Release[:]), Machine: unix.ByteSliceToString(u.Machine[:]),
 		Arch: runtime.GOARCH, Version: o.Version, Tests: len(job.Tests), Uptime: up,
-	})
+	}.encode())
 }
 
 // log sends a line; that the port is dead shows at the next message that matters.
