@@ -46,7 +46,8 @@ test: setup-test
 
 .PHONY: lint
 lint:
-	@out=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$out" ] || { echo "gofmt: not formatted:"; echo "$$out"; exit 1; } >&2
+	@gofmt=$$(go env GOROOT)/bin/gofmt; out=$$(git ls-files '*.go' | xargs "$$gofmt" -l) || exit 1; \
+	[ -z "$$out" ] || { echo "gofmt: not formatted:"; echo "$$out"; exit 1; } >&2
 	go vet ./...
 
 .PHONY: bench

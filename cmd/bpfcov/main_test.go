@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,12 +22,12 @@ var update = flag.Bool("update", false, "rewrite the golden parts of testdata")
 
 func TestMain(m *testing.M) {
 	collect.MaybeShim()
-	testscript.Main(m, map[string]func(){"bpfcov": main})
+	testscript.Main(m, map[string]func(){"bpfcov": main, "bpfcov-clang": main})
 }
 
 // TestScripts runs the command as its users do. Each file of testdata is one behaviour.
 func TestScripts(t *testing.T) {
-	agent := buildAgent(t.Context())
+	agents := buildAgents(t.Context())
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: *update,
@@ -46,22 +45,34 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			repo, err := filepath.Abs("../..")
+			if err != nil {
+				return err
+			}
+			e.Setenv("REPO", repo)
 			e.Setenv("XDG_CACHE_HOME", cache)
+			for _, name := range []string{"HOME", "GOCACHE", "GOMODCACHE", "GOPATH", "GOFLAGS", "GOPROXY"} {
+				e.Setenv(name, os.Getenv(name)) // of those who build the example
+			}
 			e.Setenv("NO_COLOR", "1")
 			// Guests need the agent next to the command, which testscript puts first in PATH.
 			dir, _, _ := strings.Cut(e.Getenv("PATH"), string(os.PathListSeparator))
-			return agent(dir)
+			return agents(dir)
 		},
 	})
 }
 
-// buildAgent builds this machine's agent into dir, once for all scripts.
-func buildAgent(ctx context.Context) func(dir string) error {
+// buildAgents builds the agents of the scripts' guests into dir, once for all scripts.
+func buildAgents(ctx context.Context) func(dir string) error {
 	var once sync.Once
 	var err error
 	return func(dir string) error {
 		once.Do(func() {
-			err = vm.BuildAgent(ctx, runtime.GOARCH, filepath.Join(dir, "bpfcov-agent-"+runtime.GOARCH))
+			for _, arch := range []string{"amd64", "arm64"} {
+				if err == nil {
+					err = vm.BuildAgent(ctx, arch, filepath.Join(dir, "bpfcov-agent-"+arch))
+				}
+			}
 		})
 		return err
 	}
