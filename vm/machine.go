@@ -18,6 +18,7 @@ type machine struct {
 	c    *CellConfig
 	res  *CellResult
 	qemu qemu.Config
+	hint string // what to say when a boot fails
 }
 
 // Deadlines of the host for what the agent should have ended by itself.
@@ -57,7 +58,7 @@ func (m *machine) run(ctx context.Context) error {
 			}
 		}
 		m.res.FailedBoots = append(m.res.FailedBoots, failed)
-		text := failed.Reason
+		text := failed.Reason + m.hint
 		if again {
 			text += fmt.Sprintf("; booting again (%d of %d)", n+1, tries)
 		}
@@ -113,6 +114,9 @@ func (m *machine) boot(ctx context.Context, n int, s *session) error {
 		err = fmt.Errorf("%w after %v", errBootTimeout, bootTimeout)
 	case errors.Is(err, errDeadline):
 		err = errHung
+	}
+	if errors.Is(err, guest.ErrFrame) && !s.hello {
+		return &startError{fmt.Errorf("agent %s: %w; rebuild it", m.c.Agent, err)}
 	}
 	if errors.Is(err, guest.ErrNoEnd) {
 		// QEMU is about to end by itself; its console has the reason.

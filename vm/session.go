@@ -270,7 +270,7 @@ func (s *session) bootFailed(tries int) {
 		rec := s.base(t)
 		rec.Run.ID = collect.NewRunID()
 		rec.Run.Outcome, rec.Run.Console = collect.BootFailed, tail
-		rec.Run.Reason = last.Reason
+		rec.Run.Reason = last.Reason + s.m.hint
 		if tries > 1 {
 			rec.Run.Reason += fmt.Sprintf(", %d boots", tries)
 		}

@@ -171,6 +171,39 @@ func (p Probe) Sandbox(ctx context.Context) (bool, error) {
 	return ok, err
 }
 
+// Version returns QEMU's version, for example "7.2.22", or "" when it does not say.
+func (p Probe) Version(ctx context.Context) (string, error) {
+	version := ""
+	err := p.cached(ctx, "version", &version, func() error {
+		bin, err := p.binary()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, bin, "--version").Output()
+		if err != nil {
+			return fmt.Errorf("%s --version: %w", bin, err)
+		}
+		version = parseVersion(string(out))
+		return nil
+	})
+	return version, err
+}
+
+// parseVersion takes the number from "QEMU emulator version 7.2.22 (Debian …)".
+func parseVersion(s string) string {
+	_, rest, ok := strings.Cut(s, "version ")
+	if !ok {
+		return ""
+	}
+	end := strings.IndexFunc(rest, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
+	if end < 0 {
+		end = len(rest)
+	}
+	return rest[:end]
+}
+
 func (p Probe) binary() (string, error) {
 	if p.Binary != "" {
 		return p.Binary, nil

@@ -216,6 +216,23 @@ func TestCached(t *testing.T) {
 	}
 }
 
+func TestVersion(t *testing.T) {
+	for in, want := range map[string]string{
+		"QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright": "7.2.22",
+		"QEMU emulator version 10.0.2":                                           "10.0.2", "something else": "", "": "",
+	} {
+		if got := parseVersion(in); got != want {
+			t.Errorf("%q: got version %q, want %q", in, got, want)
+		}
+	}
+	if _, err := Find("amd64"); err != nil {
+		t.Skip(err)
+	}
+	if v, err := (Probe{Arch: "amd64", CacheDir: t.TempDir()}).Version(context.Background()); err != nil || !strings.Contains(v, ".") {
+		t.Errorf("installed QEMU: got version %q, %v", v, err)
+	}
+}
+
 func TestCPUFlags(t *testing.T) {
 	const text = "processor\t: 0\nflags\t\t: fpu svm\n\nprocessor\t: 1\nflags\t\t: fpu vmx\n"
 	if !cpuFlags([]byte(text), "vmx", "svm") || cpuFlags([]byte(text), "vmx") || cpuFlags(nil, "vmx") {
