@@ -35,6 +35,7 @@ setup-build setup-demo setup-test: setup-%:
 	./scripts/setup.sh $*
 
 .PHONY: demo
+demo: export BPFCOV_CLANG ?= clang-$(LLVM)
 demo: setup-demo
 	@$(MAKE) --no-print-directory all
 	bin/bpfcov run -c examples/filewatch/bpfcov.yaml --out build/demo

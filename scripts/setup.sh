@@ -9,7 +9,12 @@ llvm=${BPFCOV_LLVM:-19}
 
 build_packages=(git g++ "clang-$llvm" "llvm-$llvm-dev" "llvm-$llvm")
 demo_packages=(qemu-system-x86 qemu-system-arm libbpf-dev linux-libc-dev)
-test_packages=("llvm-$llvm-tools" python3 cmake ninja-build lcov bpftool gcc libelf-dev zlib1g-dev)
+test_packages=("llvm-$llvm-tools" python3 cmake ninja-build lcov bpftool gcc libelf-dev zlib1g-dev xz-utils qemu-system-misc)
+# The other compilers that the pass and the decoder are tested with.
+for major in 14 15 16 22; do
+	test_packages+=("clang-$major" "llvm-$major" "llvm-$major-dev" "llvm-$major-tools")
+done
+test_packages+=(csmith libcsmith-dev)
 
 case $profile in
 build) packages=("${build_packages[@]}") ;;

@@ -17,15 +17,16 @@ status=${PIPESTATUS[0]}
 
 echo
 awk '
+	/^=== (RUN|NAME|CONT)/ { current = $3 }
+	/^ +[A-Za-z0-9_]+\.go:[0-9]+: / { reason[current] = $0; sub(/^ +/, "", reason[current]) }
 	/^ *--- (PASS|FAIL|SKIP): / {
 		sub(/:$/, "", $2)
 		n[$2]++
 		name = $3
 		seconds = $4; gsub(/[()s]/, "", seconds)
 		if (seconds >= 5 && $0 !~ /^ /) slow[name] = seconds
-		if ($2 == "SKIP") { print "skipped: " name ": " reason }
+		if ($2 == "SKIP") { print "skipped: " name ": " reason[name] }
 	}
-	{ reason = $0; sub(/^ +/, "", reason) }
 	END {
 		for (t in slow) printf "slow: %7.1f s  %s\n", slow[t], t | "sort -k2,2 -rn | head -n 12"
 		close("sort -k2,2 -rn | head -n 12")
