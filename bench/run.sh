@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # run.sh [BENCHMARK…]: runs the benchmarks (all without arguments) and prints Markdown, ready for README.md, which
-# says what they measure. N=… sets the number of samples. Needs what "make" builds, root, and kernels, which are fetched.
+# says what they measure. N=… sets the number of samples, BPFCOV_CLANG the compiler. Needs what "make" builds, root, and
+# kernels, which are fetched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# The one that make builds the plugin for, whatever else is installed: figures differ between compilers.
+export BPFCOV_CLANG=${BPFCOV_CLANG:-clang-19}
 mkdir -p build/bench
 go build -o build/bench/bench ./bench
 [ $# -gt 0 ] || set -- cell run verify
