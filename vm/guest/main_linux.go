@@ -75,13 +75,12 @@ func watchdog() *time.Timer {
 
 // hasJob guards against powering off a machine that is not a guest of ours.
 func hasJob() bool {
-	_, err := os.Stat(JobPath)
-	return err == nil
+	return unix.Access(JobPath, unix.R_OK) == nil
 }
 
 // kernelParam reads NAME=value from the kernel's command line.
 func kernelParam(name string) (string, bool) {
-	b, err := os.ReadFile("/proc/cmdline")
+	b, err := readSmall("/proc/cmdline")
 	if err != nil {
 		return "", false
 	}

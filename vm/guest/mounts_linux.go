@@ -3,7 +3,6 @@ package guest
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +12,7 @@ import (
 // does, is the same tmpfs with a parent, and costs no copy.
 func switchRoot() error {
 	const dir = Dir + "/root"
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := makeDir(dir); err != nil {
 		return err
 	}
 	if err := unix.Mount("/", dir, "", unix.MS_BIND, ""); err != nil {
@@ -66,8 +65,8 @@ func mountRest() []error {
 		"/dev/fd": "/proc/self/fd", "/dev/stdin": "fd/0", "/dev/stdout": "fd/1", "/dev/stderr": "fd/2",
 		"/dev/ptmx": "pts/ptmx", // a node of devtmpfs already, on kernels with their own
 	} {
-		if err := os.Symlink(target, name); err != nil && !errors.Is(err, os.ErrExist) {
-			errs = append(errs, err)
+		if err := unix.Symlink(target, name); err != nil && err != unix.EEXIST {
+			errs = append(errs, fmt.Errorf("symlink %s: %w", name, err))
 		}
 	}
 	return errs
@@ -76,12 +75,10 @@ func mountRest() []error {
 // mountAll mounts what it can. A file system that this kernel does not have is not an error.
 func mountAll(mounts []mount) (errs []error) {
 	for _, m := range mounts {
-		if m.ifEmpty {
-			if entries, err := os.ReadDir(m.dir); err == nil && len(entries) > 0 {
-				continue
-			}
+		if m.ifEmpty && !empty(m.dir) {
+			continue
 		}
-		if err := os.MkdirAll(m.dir, 0o755); err != nil {
+		if err := makeDir(m.dir); err != nil {
 			if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOENT) { // sysfs: the kernel lacks it
 				errs = append(errs, err)
 			}
@@ -93,4 +90,10 @@ func mountAll(mounts []mount) (errs []error) {
 		}
 	}
 	return errs
+}
+
+// empty reports whether a folder holds nothing, or does not exist. An empty one is removed.
+func empty(dir string) bool {
+	err := unix.Rmdir(dir)
+	return err == nil || err == unix.ENOENT
 }

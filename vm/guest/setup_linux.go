@@ -45,28 +45,27 @@ func (s Sysctl) set() error {
 	if err != nil {
 		return err
 	}
-	err = os.WriteFile(p, []byte(s.Value), 0)
-	if errors.Is(err, os.ErrNotExist) && s.Name == "net.core.bpf_jit_enable" {
+	err = writeSmall(p, s.Value)
+	if err == unix.ENOENT && s.Name == "net.core.bpf_jit_enable" {
 		return nil // an architecture without a JIT
 	}
 	if err != nil {
-		return fmt.Errorf("sysctl %s=%s: %w", s.Name, s.Value, errors.Unwrap(err))
+		return fmt.Errorf("sysctl %s=%s: %w", s.Name, s.Value, err)
 	}
 	return nil
 }
 
 // load inserts the module. One that is there already is no error.
 func (m Module) load() error {
-	f, err := os.Open(m.Path)
+	fd, err := unix.Open(m.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
+		return fmt.Errorf("module %s: %s: %w", m.Name, m.Path, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.FinitModule(fd, "", 0); err != nil && err != unix.EEXIST {
 		return fmt.Errorf("module %s: %w", m.Name, err)
 	}
-	defer f.Close()
-	err = unix.FinitModule(int(f.Fd()), "", 0)
-	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("module %s: %w", m.Name, err)
-	}
-	os.Remove(m.Path) // its memory is the guest's
+	unix.Unlink(m.Path) // its memory is the guest's
 	return nil
 }
 

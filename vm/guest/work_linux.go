@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 
 // work does the job. It returns nil when the end message was written.
 func work(o Options) error {
-	b, err := os.ReadFile(JobPath)
+	b, err := readSmall(JobPath)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,66 @@
+package guest
+
+import (
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the agent reads and writes at start it does with plain system calls: package os brings the runtime's poller
+// up for its files, and running that for the first time is a cost that an emulated guest feels.
+
+// readSmall reads a file of at most 1 MiB.
+func readSmall(name string) ([]byte, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 4096)
+	for n := 0; ; {
+		k, err := unix.Read(fd, buf[n:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, &os.PathError{Op: "read", Path: name, Err: err}
+		case k == 0:
+			return buf[:n], nil
+		}
+		if n += k; n == len(buf) {
+			if n >= 1<<20 {
+				return nil, &os.PathError{Op: "read", Path: name, Err: unix.EFBIG}
+			}
+			buf = append(buf, make([]byte, n)...)
+		}
+	}
+}
+
+// writeSmall writes to a file that exists, in one system call, as files below /proc want it.
+func writeSmall(name, value string) error {
+	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte(value))
+	return err
+}
+
+// makeDir makes a folder and those above it. One that exists is no error.
+func makeDir(name string) error {
+	err := unix.Mkdir(name, 0o755)
+	if err == unix.ENOENT {
+		if i := strings.LastIndexByte(name, '/'); i > 0 {
+			if err := makeDir(name[:i]); err != nil {
+				return err
+			}
+			err = unix.Mkdir(name, 0o755)
+		}
+	}
+	if err != nil && err != unix.EEXIST {
+		return &os.PathError{Op: "mkdir", Path: name, Err: err}
+	}
+	return nil
+}
