@@ -2,13 +2,12 @@ package collect
 
 import (
 	"bytes"
+	"compress/flate"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // The covdata format of one record, in a file or on the wire. Integers are little endian, a uvarint
@@ -16,7 +15,7 @@ import (
 //
 //	 0  8  magic: 'B' 'P' 'F' 'C' 'O' 'V' 'R' 0x1a
 //	 8  2  u16 version = 1
-//	10  2  u16 flags: bit 0 = the payload is one zstd frame
+//	10  2  u16 flags: bit 0 = the payload is compressed (RFC 1951)
 //	12  4  u32 0
 //	16  8  u64 size of the payload as stored
 //	24  8  u64 size of the payload without compression
@@ -38,7 +37,7 @@ const (
 	recordMagic   = "BPFCOVR\x1a"
 	recordVersion = 1
 	headerSize    = 64
-	flagZstd      = 1
+	flagDeflate   = 1
 
 	kindRun      = 1
 	kindPrograms = 2
@@ -63,7 +62,7 @@ func EncodeRecord(w io.Writer, r *Record) error {
 	}
 	stored, flags := raw, uint16(0)
 	if packed, err := compress(raw); err == nil && len(packed) < len(raw) {
-		stored, flags = packed, flagZstd
+		stored, flags = packed, flagDeflate
 	}
 	h := make([]byte, 0, headerSize)
 	h = append(h, recordMagic...)
@@ -124,7 +123,7 @@ func readPayload(r io.Reader) ([]byte, error) {
 	}
 	flags := binary.LittleEndian.Uint16(h[10:])
 	size, rawSize := binary.LittleEndian.Uint64(h[16:]), binary.LittleEndian.Uint64(h[24:])
-	if flags&^flagZstd != 0 || size > maxPayload || rawSize > maxPayload {
+	if flags&^flagDeflate != 0 || size > maxPayload || rawSize > maxPayload {
 		return nil, fmt.Errorf("%w: header with flags %#x and sizes %d and %d", ErrFormat, flags, size, rawSize)
 	}
 	// A buffer that grows while there is input: the header may claim more than there is.
@@ -138,10 +137,10 @@ func readPayload(r io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("%w: checksum mismatch, the file is damaged", ErrFormat)
 	}
 	raw := stored.Bytes()
-	if flags&flagZstd != 0 {
+	if flags&flagDeflate != 0 {
 		var err error
-		if raw, err = decompress(raw, int(rawSize)); err != nil {
-			return nil, fmt.Errorf("%w: zstd: %w", ErrFormat, err)
+		if raw, err = decompress(raw, int64(rawSize)); err != nil {
+			return nil, fmt.Errorf("%w: deflate: %w", ErrFormat, err)
 		}
 	}
 	if uint64(len(raw)) != rawSize {
@@ -154,25 +153,27 @@ func compress(b []byte) ([]byte, error) {
 	if len(b) < 512 {
 		return b, nil // cannot pay
 	}
-	// The fastest level with little memory: an agent in an emulated guest calls this every second.
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
+	// The fastest level, and of the standard library: an agent in an emulated guest calls this every second, and
+	// pays for the tables of a better one at every start.
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.BestSpeed)
 	if err != nil {
 		return nil, err
 	}
-	defer e.Close()
-	return e.EncodeAll(b, nil), nil
+	if _, err := w.Write(b); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
-func decompress(b []byte, size int) ([]byte, error) {
-	// The smallest window of a frame is larger than a small payload; the caller compares the size itself.
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(max(uint64(size)+1, 1<<20)),
-		zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(64<<20))
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close()
-	return d.DecodeAll(b, nil)
+// decompress reads at most one byte more than size: the caller compares.
+func decompress(b []byte, size int64) ([]byte, error) {
+	r := flate.NewReader(bytes.NewReader(b))
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, size+1))
 }
 
 func appendPayload(b []byte, r *Record) ([]byte, error) {

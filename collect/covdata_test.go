@@ -245,7 +245,7 @@ func FuzzParsePayload(f *testing.F) {
 	})
 }
 
-// Small payloads that are just worth compressing have frames with a window larger than themselves.
+// Payloads around the size from which on they are compressed.
 func TestRecordSizes(t *testing.T) {
 	for n := 0; n < 3000; n += 61 {
 		want := &Record{Run: Run{ID: "0123456789abcdef", Test: "t", Outcome: Failed, Reason: strings.Repeat("ab", n/2)}}

@@ -3,8 +3,8 @@
 package notify
 
 import (
-	"encoding/gob"
 	"errors"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -46,15 +46,19 @@ func shim() {
 	if errors.As(err, &errno) {
 		r.Errno = int(errno)
 	}
-	gob.NewEncoder(f).Encode(&r) // if that fails too, the parent sees a shim that said nothing
+	f.Write(r.encode()) // if that fails too, the parent sees a shim that said nothing
 	os.Exit(127)
 }
 
 // become turns the process into the ordered command. It returns only when that fails, with the stage
 // at which it did.
 func become(sock int, f *os.File) (stage string, err error) {
-	var o order
-	if err := gob.NewDecoder(f).Decode(&o); err != nil {
+	b, err := io.ReadAll(f) // the parent shuts its end down
+	if err != nil {
+		return "order", err
+	}
+	o, err := decodeOrder(b)
+	if err != nil {
 		return "order", err
 	}
 	listener, err := install()

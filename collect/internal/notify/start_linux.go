@@ -3,11 +3,8 @@
 package notify
 
 import (
-	"bytes"
-	"encoding/gob"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -131,12 +128,8 @@ func handshake(sock int, f *os.File, o *order) (listener int, err error) {
 	if err := unix.SetsockoptTimeval(sock, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
 		return -1, fmt.Errorf("SO_RCVTIMEO: %w", err)
 	}
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(o); err != nil {
-		return -1, err
-	}
 	noShim := fmt.Errorf("%s started again did not become %s: does its main call collect.MaybeShim first?", os.Args[0], o.Path)
-	if _, err := f.Write(b.Bytes()); err != nil {
+	if _, err := f.Write(o.encode()); err != nil {
 		return -1, fmt.Errorf("%w (%w)", noShim, err)
 	}
 	if err := unix.Shutdown(sock, unix.SHUT_WR); err != nil {
@@ -167,8 +160,8 @@ func handshake(sock int, f *os.File, o *order) (listener int, err error) {
 		}
 	}
 	if len(answer) > 0 {
-		var r refusal
-		if err := gob.NewDecoder(bytes.NewReader(answer)).Decode(&r); err != nil && err != io.EOF {
+		r, err := decodeRefusal(answer)
+		if err != nil {
 			return listener, fmt.Errorf("%w (it answered %q)", noShim, answer)
 		}
 		return listener, r.err(o)
