@@ -90,6 +90,17 @@ func (c *Cell) summarizeRuns(runs []collect.Run) {
 	}
 }
 
+// Failures says of each run that did not pass what went wrong, in one line, in the order of the tests' names.
+func (c *Cell) Failures() []string {
+	var out []string
+	for i := range c.Runs {
+		if r := &c.Runs[i]; r.Outcome != collect.Passed && r.Outcome != collect.Skipped {
+			out = append(out, failure(r))
+		}
+	}
+	return out
+}
+
 // failure says in one line what went wrong with a run.
 func failure(r *collect.Run) string {
 	s := string(r.Outcome)

@@ -189,11 +189,11 @@ func (p *printer) failures() {
 		}
 		p.line("")
 		head := c.Name
-		for n, s := range wrapAtMost(3, clean(c.Failure), p.o.Width-3-width(head)) {
-			if n > 0 {
+		for _, failure := range c.Failures() {
+			for _, s := range wrapAtMost(3, clean(failure), p.o.Width-3-width(head)) {
+				p.line(" %s  %s", p.paint(bold, head), p.paint(red, s))
 				head = strings.Repeat(" ", width(head))
 			}
-			p.line(" %s  %s", p.paint(bold, head), p.paint(red, s))
 		}
 		p.failedCases(c)
 		console := c.Console

@@ -213,8 +213,9 @@ func outcome(c *model.Cell) field {
 	if word == "" {
 		return field{text: testCounts(c.Tests), style: testStyle(c.Tests)}
 	}
-	if c.Tests.Passed > 0 {
-		word = fmt.Sprintf("%d passed, %s", c.Tests.Passed, word)
+	// The one that ended the cell badly is among the failed.
+	if c.Tests.Total() > 1 {
+		word = testCounts(c.Tests) + ", " + word
 	}
 	return field{text: word, style: red}
 }
