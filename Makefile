@@ -28,7 +28,7 @@ bin/bpfcov-agent-%: FORCE
 
 .PHONY: plugin
 plugin: bin/bpfcov
-	bin/bpfcov doctor --build-plugin $(LLVM)
+	bin/bpfcov doctor --build-plugin
 
 .PHONY: setup-build setup-demo setup-test
 setup-build setup-demo setup-test: setup-%:

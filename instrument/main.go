@@ -49,6 +49,10 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	for _, object := range p.objects {
 		warning, err := writeSidecars(object, p.clang)
 		if err != nil {
+			// Like clang, leave nothing that make would take for done.
+			for _, o := range p.objects {
+				os.Remove(o)
+			}
 			return fail(err)
 		}
 		if warning != nil {

@@ -54,9 +54,27 @@ func WriteRun(dir string, d *collect.Data, o RunOptions) (files []string, rep *m
 	return files, rep, nil
 }
 
-// WriteFile makes a file, and its folder, whole or not at all.
+// WriteFile makes a file, and its folder, whole or not at all. What exists and is no regular file (a device, a pipe) is
+// written to as it is; a symbolic link is followed.
 func WriteFile(path string, write func(io.Writer) error) error {
 	fail := func(err error) error { return fmt.Errorf("%s: %w", path, err) }
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return fail(err)
+		}
+		err = write(f)
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return fail(err)
+		}
+		return nil
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return fail(err)
 	}

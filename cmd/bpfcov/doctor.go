@@ -28,7 +28,7 @@ type finding struct {
 func newDoctor() *cobra.Command {
 	var asJSON bool
 	var arches []string
-	var build int
+	var build bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what this machine lacks, and the package that brings it",
@@ -38,8 +38,8 @@ Exit status 3 when something is missing that every run needs: a clang with a pas
 one of the architectures, or a way to get an agent.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if build != 0 {
-				return buildPlugin(cmd.Context(), build)
+			if build {
+				return buildPlugin(cmd.Context())
 			}
 			list := examine(cmd.Context(), arches)
 			if asJSON {
@@ -65,7 +65,7 @@ one of the architectures, or a way to get an agent.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().StringSliceVar(&arches, "arch", []string{"amd64", "arm64"}, "`GOARCH` names of the guests")
-	cmd.Flags().IntVar(&build, "build-plugin", 0, "build the pass plugin for LLVM `MAJOR` if there is none, and do nothing else")
+	cmd.Flags().BoolVar(&build, "build-plugin", false, "build the pass plugin for the clang in use if there is none, and do nothing else")
 	return cmd
 }
 
@@ -79,13 +79,8 @@ func mark(f finding) string {
 	return "note"
 }
 
-func buildPlugin(ctx context.Context, major int) error {
-	name := fmt.Sprintf("clang-%d", major)
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return &exitError{exitEnvironment, fmt.Errorf("%w; install the package %s", err, name)}
-	}
-	clang, err := instrument.ProbeClang(ctx, path)
+func buildPlugin(ctx context.Context) error {
+	clang, err := instrument.FindClang(ctx)
 	if err == nil {
 		_, err = instrument.EnsurePlugin(ctx, clang)
 	}

@@ -20,7 +20,7 @@ func newDump() *cobra.Command {
 kernel's verdict, and with --counters every counter with its state.`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := collect.ReadDir(args...)
+			data, err := collect.ReadDir(covdataFolders(args)...)
 			if err != nil {
 				return err
 			}

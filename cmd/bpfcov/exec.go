@@ -42,13 +42,21 @@ func runExec(ctx context.Context, out, name string, args []string) error {
 	c := exec.CommandContext(ctx, args[0], args[1:]...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// A command that is told to stop may have to clean up; what it counted until then is kept.
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.Cancel = func() error {
+		why := &interrupted{syscall.SIGTERM}
+		errors.As(context.Cause(ctx), &why)
+		return c.Process.Signal(why.signal)
+	}
 	c.WaitDelay = 10 * time.Second
 	if c.Err != nil {
 		return &exitError{exitEnvironment, c.Err}
 	}
 	if name == "" {
 		name = filepath.Base(args[0])
+	}
+	// A folder that cannot be written to is better known before the tests have run.
+	if err := writable(out); err != nil {
+		return &exitError{exitEnvironment, err}
 	}
 	rec, err := collect.Exec(ctx, c, collect.ExecOptions{Test: name, Watch: collect.WatchOptions{Log: warn}})
 	if err != nil && (rec == nil || !errors.Is(err, collect.ErrNoCoverage)) {
@@ -59,6 +67,7 @@ func runExec(ctx context.Context, out, name string, args []string) error {
 		if _, err := saveRecords(out, []collect.Record{*rec}); err != nil {
 			return &exitError{exitEnvironment, err}
 		}
+		warn("added to %s (objects: %d); see: bpfcov report %[1]s", out, len(rec.Objects))
 	}
 	if code := statusOf(rec.Run); code != 0 {
 		if noCoverage != nil {
@@ -70,6 +79,19 @@ func runExec(ctx context.Context, out, name string, args []string) error {
 		return &exitError{exitEnvironment, noCoverage}
 	}
 	return nil
+}
+
+// writable makes a folder and reports whether files can be made in it.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".bpfcov-*")
+	if err != nil {
+		return err
+	}
+	f.Close()
+	return os.Remove(f.Name())
 }
 
 // statusOf is the status that a shell would give: 128+n for signal n.

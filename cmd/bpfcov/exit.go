@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/instrument/meta"
 	"github.com/bpfcov/bpfcov/vm/kernels"
 	"github.com/bpfcov/bpfcov/vm/matrix"
 )
@@ -61,7 +62,8 @@ func exitCode(err error) int {
 		return exit.code
 	case errors.As(err, &build):
 		return exitFailed
-	case errors.As(err, &noMatch), errors.As(err, &badSpec), errors.As(err, &badTest), errors.Is(err, matrix.ErrForeign), errors.Is(err, collect.ErrFormat), errors.Is(err, collect.ErrTruncated),
+	case errors.As(err, &noMatch), errors.As(err, &badSpec), errors.As(err, &badTest), errors.Is(err, matrix.ErrForeign), errors.Is(err, matrix.ErrNoTests),
+		errors.Is(err, meta.ErrFormat), errors.Is(err, meta.ErrTruncated), errors.Is(err, collect.ErrFormat), errors.Is(err, collect.ErrTruncated),
 		errors.Is(err, collect.ErrBuildMismatch), errors.Is(err, fs.ErrNotExist):
 		return exitUsage
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -26,9 +27,30 @@ func main() {
 		// `bpfcov run` gives builds a single-word compiler even when only bpfcov is installed.
 		os.Exit(instrument.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible(context.Background())
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:]))
+}
+
+// interrupted is the cause of a context that a signal ended.
+type interrupted struct{ signal syscall.Signal }
+
+func (i *interrupted) Error() string { return "interrupted (" + i.signal.String() + ")" }
+
+// interruptible returns a context that the first SIGINT or SIGTERM ends, with an [interrupted] as its cause.
+func interruptible(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-c:
+			cancel(&interrupted{s.(syscall.Signal)})
+		case <-ctx.Done():
+		}
+		signal.Stop(c) // a second one kills
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 func run(ctx context.Context, args []string) int {
@@ -39,6 +61,10 @@ func run(ctx context.Context, args []string) int {
 		return 0
 	}
 	code := exitCode(err)
+	var why *interrupted
+	if errors.As(context.Cause(ctx), &why) {
+		code = 128 + int(why.signal)
+	}
 	var silent *exitError
 	if !errors.As(err, &silent) || silent.err != nil {
 		fmt.Fprintln(os.Stderr, "bpfcov:", err)
@@ -46,9 +72,25 @@ func run(ctx context.Context, args []string) int {
 	return code
 }
 
+// version is the module's, with the commit when it was built from a checkout that says so.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v += " " + s.Value
+		}
+	}
+	return v + " " + info.GoVersion
+}
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "bpfcov",
+		Version:       version(),
 		Short:         "Coverage of BPF programs, on every kernel that you support",
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -3,6 +3,8 @@ package main
 import (
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -28,7 +30,10 @@ Without flags it prints the table of cells and the places that ran in some and n
 		Example: "  bpfcov report bpfcov-out/covdata\n  bpfcov report --lcov merged.info covdata-a covdata-b",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runReport(cmd.OutOrStdout(), lcovFile, jsonFile, args)
+			if lcovFile == "-" && jsonFile == "-" {
+				return usagef("--lcov - and --json - would be mixed on standard output; write one of them to a file")
+			}
+			return runReport(cmd.OutOrStdout(), lcovFile, jsonFile, covdataFolders(args))
 		},
 	}
 	cmd.Flags().StringVar(&lcovFile, "lcov", "", "write one tracefile, merged over all cells, to `FILE`")
@@ -58,6 +63,18 @@ func runReport(stdout io.Writer, lcovFile, jsonFile string, dirs []string) error
 		return writeTo(stdout, jsonFile, func(w io.Writer) error { return reportjson.Write(w, rep, reportjson.Options{}) })
 	}
 	return nil
+}
+
+// covdataFolders takes the folder of a whole run for the covdata folder in it.
+func covdataFolders(args []string) []string {
+	dirs := slices.Clone(args)
+	for i, dir := range dirs {
+		in := filepath.Join(dir, "covdata")
+		if st, err := os.Stat(in); err == nil && st.IsDir() {
+			dirs[i] = in
+		}
+	}
+	return dirs
 }
 
 // printReport prints the table; colour only where a person looks at it.

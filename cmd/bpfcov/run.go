@@ -104,6 +104,9 @@ func runRun(ctx context.Context, stdout io.Writer, f runFlags, command []string)
 	if err != nil {
 		return err
 	}
+	if f.jobs < 0 {
+		return usagef("--jobs %d: want a number of cells from 1 on", f.jobs)
+	}
 	points, err := matrix.Expand(c.Matrix)
 	if err != nil {
 		return &exitError{exitUsage, err}

@@ -228,5 +228,5 @@ func globFiles(dir, glob string) ([]initramfs.File, error) {
 	return files, nil
 }
 
-// errNoTests is what a run without anything to run says.
-var errNoTests = errors.New("no tests: name some in bpfcov.yaml (tests: [{command: [./my.test]}]) or give a command behind --")
+// ErrNoTests is what a run without anything to run says.
+var ErrNoTests = errors.New("no tests: name some in bpfcov.yaml (tests: [{command: [./my.test]}]) or give a command behind --")

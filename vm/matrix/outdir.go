@@ -24,9 +24,8 @@ var ErrInUse = errors.New("another bpfcov is using this folder; wait for it or c
 // ErrForeign means that the folder for results holds something else.
 var ErrForeign = errors.New("exists, is not empty and was not made by bpfcov run; choose another folder with --out")
 
-// openOut makes path ready for a new run: it locks it and removes what an earlier run left there,
-// but nothing that an earlier run did not write.
-func openOut(path string, owned []string) (*outDir, error) {
+// openOut locks path for a run. It refuses a folder that holds what no earlier run wrote.
+func openOut(path string) (*outDir, error) {
 	if entries, err := os.ReadDir(path); err == nil && len(entries) > 0 {
 		if _, err := os.Stat(filepath.Join(path, markerName)); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, ErrForeign)
@@ -46,13 +45,17 @@ func openOut(path string, owned []string) (*outDir, error) {
 		}
 		return nil, fmt.Errorf("%s: lock: %w", path, err)
 	}
-	for _, name := range owned {
-		if err := os.RemoveAll(filepath.Join(path, name)); err != nil {
-			lock.Close()
-			return nil, err
+	return &outDir{path: path, lock: lock}, nil
+}
+
+// remove removes what an earlier run left, by name.
+func (o *outDir) remove(names []string) error {
+	for _, name := range names {
+		if err := os.RemoveAll(filepath.Join(o.path, name)); err != nil {
+			return err
 		}
 	}
-	return &outDir{path: path, lock: lock}, nil
+	return nil
 }
 
 func (o *outDir) Close() error { return o.lock.Close() }

@@ -9,11 +9,11 @@ import (
 
 func TestOpenOut(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
-	o, err := openOut(dir, []string{"covdata"})
+	o, err := openOut(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openOut(dir, nil); !errors.Is(err, ErrInUse) {
+	if _, err := openOut(dir); !errors.Is(err, ErrInUse) {
 		t.Errorf("second open: got %v, want ErrInUse", err)
 	}
 	for _, name := range []string{"covdata", "mine"} {
@@ -22,10 +22,13 @@ func TestOpenOut(t *testing.T) {
 		}
 	}
 	o.Close()
-	if o, err = openOut(dir, []string{"covdata"}); err != nil {
+	if o, err = openOut(dir); err != nil {
 		t.Fatal(err)
 	}
 	defer o.Close()
+	if err := o.remove([]string{"covdata"}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := os.Stat(filepath.Join(dir, "covdata")); !os.IsNotExist(err) {
 		t.Errorf("covdata of the earlier run is still there (%v)", err)
 	}
@@ -39,7 +42,7 @@ func TestOpenOutForeign(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "thesis.tex"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openOut(dir, []string{"thesis.tex"}); err == nil {
+	if _, err := openOut(dir); err == nil {
 		t.Error("a folder that bpfcov did not make was accepted")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "thesis.tex")); err != nil {

@@ -90,27 +90,32 @@ func (r *Result) Diagnose() (loaded bool, err error) {
 	return loaded, err
 }
 
-// owned is what a run writes below its folder and the next run into the same folder removes.
-func owned() []string { return []string{"covdata", "cells", "build", "lcov", "report.json"} }
+// owned is what a run writes below its folder and the next run into the same folder removes. The build folder
+// is not among it: it is replaced for each architecture.
+func owned() []string { return []string{"covdata", "cells", "lcov", "report.json"} }
 
 // Run runs the matrix. A test that fails and a guest that does not boot are results. It is an error when
 // nothing can be run at all: a spec that matches no kernel, a build that fails, no QEMU. When ctx ends, the
 // result has what there was until then.
 func (r *Runner) Run(ctx context.Context) (*Result, error) {
 	if len(r.Config.Tests) == 0 {
-		return nil, errNoTests
+		return nil, ErrNoTests
 	}
 	var err error
 	if r.Out, err = filepath.Abs(r.Out); err != nil {
 		return nil, err
 	}
-	out, err := openOut(r.Out, owned())
+	out, err := openOut(r.Out)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
 	res := &Result{Covdata: filepath.Join(r.Out, "covdata")}
 	if res.Cells, err = r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	// Only now is there something to replace the last results with.
+	if err := out.remove(owned()); err != nil {
 		return nil, err
 	}
 	nameCells(res.Cells)
@@ -182,6 +187,12 @@ func (r *Runner) prepareArch(ctx context.Context, arch string) error {
 		}
 		set.tests = append(set.tests, gt)
 		set.files = append(set.files, more...)
+	}
+	for _, f := range files {
+		// What a script starts is not named anywhere: every program takes its libraries along.
+		if more, err := initramfs.Closure(f.Source, f.Path, ""); err == nil && f.Mode&0o111 != 0 {
+			set.files = append(set.files, more...)
+		}
 	}
 	set.files = dedupe(set.files)
 	r.files[arch] = set
@@ -357,6 +368,14 @@ func (r *Runner) event(c *Cell, e vm.Event) {
 		line := fmt.Sprintf("%s: %s %s in %.1f s", c.Name, e.Test, e.Run.Outcome, e.Run.Duration.Seconds())
 		if e.Run.Reason != "" {
 			line += ": " + e.Run.Reason
+		}
+		if e.Run.Outcome != collect.Passed {
+			for _, name := range []string{".stdout", ".stderr"} {
+				path := filepath.Join(r.Out, "cells", c.Name, vm.FileName(e.Test)+name)
+				if text := tail(path, 6); text != "" {
+					line += "\n" + path + " ends with:\n    " + strings.ReplaceAll(text, "\n", "\n    ")
+				}
+			}
 		}
 		r.progress("%s", line)
 	case vm.EventLog:
