@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -59,6 +60,80 @@ func Start(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
 	if cmd.Err != nil {
 		return nil, cmd.Err
 	}
+	if cmd.SysProcAttr == nil || cmd.SysProcAttr.Pdeathsig == 0 {
+		return startOnThread(cmd, memlock)
+	}
+	return startShim(cmd, memlock)
+}
+
+// startOnThread puts the filter on a thread of the calling process, forks the command there, so that it
+// inherits the filter, and lets the thread end. Go starts new threads from another one while a goroutine
+// is locked (runtime.LockOSThread), so nothing else gets the filter.
+func startOnThread(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
+	type result struct {
+		fd  int
+		err error
+	}
+	done := make(chan result)
+	var try func()
+	try = func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread cannot end, and the listener would never see the last process go.
+			// While it is held here, another goroutine runs elsewhere.
+			handed := make(chan struct{})
+			go func() {
+				close(handed)
+				try()
+			}()
+			<-handed
+			runtime.UnlockOSThread()
+			return
+		}
+		fd, err := install()
+		if err != nil {
+			done <- result{-1, filterError(err)}
+			return
+		}
+		if err = cmd.Start(); err == nil && memlock != nil {
+			err = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_MEMLOCK, memlock, nil)
+		}
+		done <- result{fd, err}
+	}
+	go try()
+	r := <-done
+	if r.err != nil {
+		if r.fd >= 0 {
+			unix.Close(r.fd)
+		}
+		if cmd.Process != nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+		return nil, r.err
+	}
+	l, err := newListener(r.fd)
+	if err != nil {
+		unix.Close(r.fd)
+		cmd.Process.Kill()
+		cmd.Wait()
+		return nil, err
+	}
+	return l, nil
+}
+
+func filterError(err error) error {
+	var errno syscall.Errno
+	r := refusal{Stage: "filter", Text: err.Error()}
+	if errors.As(err, &errno) {
+		r.Errno = int(errno)
+	}
+	return r.err(&order{})
+}
+
+// startShim is for a command that is to get a signal when its parent dies: the kernel sends that when
+// the thread that forked ends.
+func startShim(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socketpair: %w", err)
