@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -43,6 +44,7 @@ type bootKernel struct {
 	*kernels.Kernel
 	agent          string
 	powerOff, true string // files
+	goInit         string
 	accel          string
 	lsm            string
 	dir            string // scratch
@@ -53,7 +55,9 @@ type bootKernel struct {
 var errBoot = errors.New("the guest did not come up")
 
 func benchCell(ctx context.Context, o options, args []string) error {
-	return bootBench(ctx, o, args, "Cell against bare boot", []bootVariant{{"bare boot", bootBare}, {"cell", bootCell}})
+	return bootBench(ctx, o, args, "Cell against bare boot", []bootVariant{
+		{"bare boot", bootBare}, {"bare boot, init in Go", bootGo}, {"cell", bootCell},
+	})
 }
 
 func benchSteps(ctx context.Context, o options, args []string) error {
@@ -187,6 +191,12 @@ func prepareKernel(ctx context.Context, o options, arch, spec, dir string) (*boo
 			return nil, err
 		}
 	}
+	k.goInit = filepath.Join(dir, "goinit")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", k.goInit, "./bench/goinit")
+	build.Dir, build.Env = o.root, append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+kernel.Arch)
+	if text, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build ./bench/goinit: %w: %s", err, text)
+	}
 	// What RunCell asks and then finds in its cache; also so that the first round is like the others.
 	probe := qemu.Probe{Arch: kernel.Arch, Kernel: kernel.Image}
 	accel, err := probe.Accel(ctx)
@@ -236,12 +246,17 @@ func bootCell(ctx context.Context, k *bootKernel) (sample, error) {
 
 // bootBare boots the smallest machine with the init that only powers off.
 func bootBare(ctx context.Context, k *bootKernel) (sample, error) {
-	return k.bare(ctx, func(c *qemu.Config) { c.NoPort = true }, nil)
+	return k.bare(ctx, func(c *qemu.Config) { c.NoPort = true }, k.powerOff, nil)
+}
+
+// bootGo is bootBare with an init in Go.
+func bootGo(ctx context.Context, k *bootKernel) (sample, error) {
+	return k.bare(ctx, func(c *qemu.Config) { c.NoPort = true }, k.goInit, nil)
 }
 
 // bootPort adds the device of the virtio-serial port, which newer kernels have built-in drivers for.
 func bootPort(ctx context.Context, k *bootKernel) (sample, error) {
-	return k.bare(ctx, func(*qemu.Config) {}, nil)
+	return k.bare(ctx, func(*qemu.Config) {}, k.powerOff, nil)
 }
 
 // bootArchive adds the files that a cell's initramfs holds, and uses none of them.
@@ -250,15 +265,15 @@ func bootArchive(ctx context.Context, k *bootKernel) (sample, error) {
 	for _, m := range k.modules {
 		files = append(files, initramfs.File{Path: "/bpfcov/modules/" + m.Name, Data: m.Data})
 	}
-	return k.bare(ctx, func(*qemu.Config) {}, files)
+	return k.bare(ctx, func(*qemu.Config) {}, k.powerOff, files)
 }
 
 // bare boots with the same image, machine, processor, memory and kernel command line as a cell.
-func (k *bootKernel) bare(ctx context.Context, set func(*qemu.Config), files []initramfs.File) (sample, error) {
+func (k *bootKernel) bare(ctx context.Context, set func(*qemu.Config), init string, files []initramfs.File) (sample, error) {
 	var s sample
 	start, host := time.Now(), selfTime()
 	var archive bytes.Buffer
-	files = append(files, initramfs.File{Path: guest.InitPath, Mode: 0o755, Source: k.powerOff})
+	files = append(files, initramfs.File{Path: guest.InitPath, Mode: 0o755, Source: init})
 	if err := initramfs.Write(&archive, files); err != nil {
 		return s, err
 	}
