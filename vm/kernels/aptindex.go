@@ -340,21 +340,31 @@ func (s *Store) aptRoot(sp spec, a archInfo) (*aptRoot, error) {
 	return r, os.MkdirAll(r.dir, 0o755)
 }
 
-func (s *Store) resolveApt(ctx context.Context, sp spec, a archInfo) ([]Candidate, error) {
+// lockedRoot returns the private apt root for sp, held for this process alone until release is called, and the
+// store kept from being pruned so long.
+func (s *Store) lockedRoot(ctx context.Context, sp spec, a archInfo) (r *aptRoot, release func(), err error) {
 	inUse, err := s.use(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer inUse()
-	r, err := s.aptRoot(sp, a)
-	if err != nil {
-		return nil, err
+	if r, err = s.aptRoot(sp, a); err != nil {
+		inUse()
+		return nil, nil, err
 	}
 	unlock, err := lock(ctx, r.path("lock"))
 	if err != nil {
+		inUse()
+		return nil, nil, err
+	}
+	return r, func() { unlock(); inUse() }, nil
+}
+
+func (s *Store) resolveApt(ctx context.Context, sp spec, a archInfo) ([]Candidate, error) {
+	r, release, err := s.lockedRoot(ctx, sp, a)
+	if err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer release()
 	return s.resolveLocked(ctx, r, sp, a, s.Refresh)
 }
 
@@ -396,20 +406,11 @@ func (s *Store) pullApt(ctx context.Context, sp spec, a archInfo) (*Kernel, erro
 			return k, s.record(sp, a, k)
 		}
 	}
-	inUse, err := s.use(ctx)
+	r, release, err := s.lockedRoot(ctx, sp, a)
 	if err != nil {
 		return nil, err
 	}
-	defer inUse()
-	r, err := s.aptRoot(sp, a)
-	if err != nil {
-		return nil, err
-	}
-	unlock, err := lock(ctx, r.path("lock"))
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
+	defer release()
 	found, err := s.resolveLocked(ctx, r, sp, a, s.Refresh)
 	if err != nil {
 		return nil, err
