@@ -6,8 +6,6 @@
 package config
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +13,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bpfcov/bpfcov/internal/strictyaml"
 )
 
 // FileName is what `bpfcov run` looks for in the current folder.
@@ -132,20 +132,7 @@ func Load(path string) (*Config, error) {
 // Parse reads the text of a configuration file.
 func Parse(b []byte) (*Config, error) {
 	var c Config
-	var doc yaml.Node
-	dec := yaml.NewDecoder(bytes.NewReader(b))
-	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
-		return &c, nil
-	} else if err != nil {
-		return nil, err
-	}
-	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than one YAML document")
-	}
-	if err := checkKeys(&doc, c); err != nil {
-		return nil, err
-	}
-	if err := doc.Decode(&c); err != nil {
+	if _, err := strictyaml.Decode(b, &c); err != nil {
 		return nil, err
 	}
 	return &c, c.validate()

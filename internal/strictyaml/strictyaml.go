@@ -1,7 +1,13 @@
-package config
+// Package strictyaml reads YAML for people who make typing errors: an unknown key, a key that stands twice, a value of
+// the wrong shape, an alias and a second document are errors that name the line and, where there is one, the
+// key that was probably meant.
+package strictyaml
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 
@@ -9,6 +15,25 @@ import (
 
 	"github.com/bpfcov/bpfcov/internal/nearest"
 )
+
+// Decode reads one document into v, a pointer to a struct with yaml tags, and returns its node, which
+// has the comments. It returns nil for a text without a document.
+func Decode(b []byte, v any) (*yaml.Node, error) {
+	var doc yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one YAML document")
+	}
+	if err := checkKeys(&doc, v); err != nil {
+		return nil, err
+	}
+	return &doc, doc.Decode(v)
+}
 
 // checkKeys compares the keys of n with the yaml tags of v, recursively. yaml's own KnownFields
 // names neither the section nor the key that was meant.
