@@ -148,6 +148,11 @@ func loader(script string) error {
 		case "plain": // a program without counters
 			_, err = ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, License: "GPL",
 				Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
+		case "badplain": // the same, and r9 was never written
+			if _, e := ebpf.NewProgramWithOptions(&ebpf.ProgramSpec{Name: "badplain", Type: ebpf.SocketFilter, License: "GPL",
+				Instructions: asm.Instructions{asm.Mov.Reg(asm.R0, asm.R9), asm.Return()}}, ebpf.ProgramOptions{LogDisabled: true}); e == nil {
+				err = errors.New("program badplain: want it refused")
+			}
 		case "kill":
 			err = unix.Kill(os.Getpid(), unix.SIGKILL)
 		case "exit":

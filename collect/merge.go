@@ -162,6 +162,7 @@ func addProgram(all map[string]*ProgramLoad, p *ProgramLoad) {
 		return
 	}
 	have.Loads += p.Loads
+	have.Refused = unionCounters(have.Refused, p.Refused)
 	have.Verified = max(have.Verified, p.Verified)
 	have.Xlated = max(have.Xlated, p.Xlated)
 	have.Jited = max(have.Jited, p.Jited)

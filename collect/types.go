@@ -1,7 +1,9 @@
 package collect
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bpfcov/bpfcov/instrument/meta"
@@ -138,12 +140,55 @@ type ProgramLoad struct {
 	Reason string `json:"reason,omitempty"`
 	// Log is the tail of the verifier's log of a refused load, bounded.
 	Log string `json:"log,omitempty"`
+	// Refused has the counters that a refused program would have updated, by object: they tell which functions
+	// are in it, inlined ones included.
+	Refused []CounterSet `json:"refused,omitempty"`
 	// Insns is the number of instructions given to the kernel, Verified how many the verifier
 	// processed, Xlated and Jited the sizes in bytes after loading. 0 means not known.
 	Insns    int `json:"insns"`
 	Verified int `json:"verified_insns,omitempty"`
 	Xlated   int `json:"xlated_bytes,omitempty"`
 	Jited    int `json:"jited_bytes,omitempty"`
+}
+
+// CounterSet is a set of counters of one object.
+type CounterSet struct {
+	Object meta.ObjectID `json:"object"`
+	// Ranges are the first and the last counter of stretches, sorted, with a gap between any two.
+	Ranges [][2]uint32 `json:"ranges"`
+}
+
+// Overlaps reports whether any of count counters from first on is in the set.
+func (s CounterSet) Overlaps(first, count uint32) bool {
+	return slices.ContainsFunc(s.Ranges, func(r [2]uint32) bool {
+		return count > 0 && uint64(r[0]) < uint64(first)+uint64(count) && r[1] >= first
+	})
+}
+
+// unionCounters returns the counters of both, sorted by object.
+func unionCounters(a, b []CounterSet) []CounterSet {
+	all := map[meta.ObjectID][][2]uint32{}
+	for _, s := range slices.Concat(a, b) {
+		if len(s.Ranges) > 0 {
+			all[s.Object] = append(all[s.Object], s.Ranges...)
+		}
+	}
+	var union []CounterSet
+	for id, ranges := range all {
+		ranges = slices.Clone(ranges)
+		slices.SortFunc(ranges, func(x, y [2]uint32) int { return cmp.Or(cmp.Compare(x[0], y[0]), cmp.Compare(x[1], y[1])) })
+		out := ranges[:1]
+		for _, r := range ranges[1:] {
+			if last := &out[len(out)-1]; uint64(r[0]) <= uint64(last[1])+1 {
+				last[1] = max(last[1], r[1])
+				continue
+			}
+			out = append(out, r)
+		}
+		union = append(union, CounterSet{id, out})
+	}
+	slices.SortFunc(union, func(x, y CounterSet) int { return slices.Compare(x.Object[:], y.Object[:]) })
+	return union
 }
 
 // Record is everything that one run leaves behind; it is the content of one counters file.

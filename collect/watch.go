@@ -25,6 +25,9 @@ type WatchOptions struct {
 	// nothing else runs instrumented programs, such as a virtual machine of one cell; elsewhere
 	// it takes what others do for this run's.
 	Earlier bool
+	// Plain also judges loads of programs that refer to no counter map, so that what is refused with counters
+	// can be compared with the same program without. Such programs have no Objects.
+	Plain bool
 	// Log, if not nil, is told what the watcher could not do, in one line each time.
 	Log func(format string, args ...any)
 }
@@ -34,7 +37,8 @@ type Result struct {
 	// Objects are the counters, by object id. Objects that were loaded and never ran are there
 	// with counts of 0.
 	Objects []ObjectCounters
-	// Programs are the loads of programs that refer to a counter map, sorted by name.
+	// Programs are the loads of programs that refer to a counter map, sorted by name, and with
+	// WatchOptions.Plain those of all others.
 	Programs []ProgramLoad
 	// Loads is the number of program loads that were seen, of any program.
 	Loads int

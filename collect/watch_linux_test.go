@@ -92,6 +92,7 @@ func TestWatch(t *testing.T) {
 	needRoot(t)
 	mainOK, otherOK := program("main", 1, VerdictOK, ""), program("other", 1, VerdictOK, "")
 	rejected := program("reject", 1, VerdictRejected, "EACCES")
+	rejected.Refused = []CounterSet{{objectA, [][2]uint32{{cReject, cReject}}}}
 	for name, c := range map[string]struct {
 		script   string
 		exit     int
@@ -270,5 +271,26 @@ func TestWatchCancel(t *testing.T) {
 	}
 	if rec.Run.Outcome != Failed || rec.Run.Reason != "interrupted" || rec.Run.Signal != "SIGKILL" || rec.Objects[0].Counts[0] != 3 {
 		t.Errorf("got %+v with %+v, want an interrupted run with 3 counts", rec.Run, rec.Objects)
+	}
+}
+
+// With Plain, programs without counters are judged like the others.
+func TestWatchPlain(t *testing.T) {
+	needRoot(t)
+	res := watch(t, loaderCmd("plain badplain other=1"), WatchOptions{Plain: true})
+	want := []ProgramLoad{
+		{Name: "badplain", Type: "SocketFilter", Loads: 1, Verdict: VerdictRejected, Errno: "EACCES"},
+		program("other", 1, VerdictOK, ""),
+	}
+	// The loader's library has programs of its own, to find out what the kernel can.
+	got := slices.DeleteFunc(brief(res.Programs), func(p ProgramLoad) bool { return p.Name == "" })
+	if len(got) == len(res.Programs) {
+		t.Error("the program without a name is missing")
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+	if got := withoutFlows(res.Objects); len(got) != 1 || got[0].Counts[cOther] != 1 {
+		t.Errorf("counters: %v", got)
 	}
 }

@@ -24,7 +24,7 @@ const (
 	maxLoadLicense = 128
 )
 
-// load is one program that was loaded, maybe many times, with at least one counter map.
+// load is one program that was loaded, maybe many times, with at least one counter map unless all are wanted.
 type load struct {
 	name  string
 	typ   uint32
@@ -124,7 +124,7 @@ func (cp *captured) miss(format string, args ...any) {
 	}
 }
 
-// capture returns nil when the program refers to no counter map. known is set, and only what tells the
+// capture returns nil when the program refers to no counter map and the others are not wanted. known is set, and only what tells the
 // program from others was copied, when it was loaded before and what came of that is known, or soon will be.
 func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) (cp *captured, known bool) {
 	if attr.InsnCnt == 0 || attr.InsnCnt > maxLoadInsns {
@@ -140,9 +140,16 @@ func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) (cp *captured, 
 	values := cp.copyMaps(w, func(r liveness.Ref) bool {
 		return r.Pseudo == liveness.PseudoMapValue || r.Pseudo == liveness.PseudoMapIdxValue
 	})
-	if !values || len(cp.maps) == 0 {
+	if !w.o.Plain && (!values || len(cp.maps) == 0) {
 		cp.close()
 		return nil, false
+	}
+	if cp.proc == nil {
+		var err error
+		if cp.proc, err = w.procs.find(cp.tid); err != nil {
+			cp.close()
+			return nil, false
+		}
 	}
 	cp.copyMaps(w, func(liveness.Ref) bool { return true })
 	cp.license = cp.readString(attr.License)

@@ -50,6 +50,27 @@ func (l *load) objects() []meta.ObjectID {
 	return slices.SortedFunc(maps.Keys(set), func(a, b meta.ObjectID) int { return slices.Compare(a[:], b[:]) })
 }
 
+// refused returns the counters of a program that the kernel refused, nil for another one.
+func (l *load) refused() []CounterSet {
+	if l.verdict.Verdict != VerdictRejected || l.before == nil {
+		return nil
+	}
+	var sets []CounterSet
+	for n, m := range l.maps {
+		for i := range m.blocks {
+			b := &m.blocks[i]
+			s := CounterSet{Object: b.ObjectID}
+			for i, state := range l.states(uint32(n), b) {
+				if state == StateRejected || slices.Contains(l.before.Unknown, uint32(n)) {
+					s.Ranges = append(s.Ranges, [2]uint32{uint32(i), uint32(i)})
+				}
+			}
+			sets = unionCounters(sets, []CounterSet{s})
+		}
+	}
+	return sets
+}
+
 // touches reports whether the program, as loaded, may write to a block of its map n. Programs linked
 // from several objects share one map with a block for each.
 func (l *load) touches(n uint32, b *Block) bool {
@@ -207,7 +228,7 @@ func (w *watcher) programs() []ProgramLoad {
 		v := &l.verdict
 		addProgram(all, &ProgramLoad{
 			Name: l.name, Type: programType(l.typ), Objects: l.objects(), Loads: l.loads, Verdict: v.Verdict,
-			Errno: v.Errno, Reason: v.Reason, Log: v.Log,
+			Errno: v.Errno, Reason: v.Reason, Log: v.Log, Refused: l.refused(),
 			Insns: l.insns, Verified: v.Verified, Xlated: v.Xlated, Jited: v.Jited,
 		})
 	}

@@ -22,7 +22,7 @@ const (
 )
 
 // JobVersion is the version of the job file. The agent refuses others.
-const JobVersion = 2
+const JobVersion = 3
 
 // Job tells the agent what to do.
 type Job struct {
@@ -64,6 +64,11 @@ type Test struct {
 	Env []string
 	// Dir is the working directory; empty means "/".
 	Dir string
+	// Folder, if set, is what Dir is from now on: the agent makes Dir a symbolic link to it, so that tests of
+	// several builds run in one guest and find their files under the same names.
+	Folder string
+	// Plain also judges loads of programs without counters, see [collect.WatchOptions].
+	Plain bool
 	// Timeout is when the test is killed; 0 means 5 minutes.
 	Timeout time.Duration
 }
@@ -118,6 +123,8 @@ func (j Job) Encode() ([]byte, error) {
 			b = appendText(b, "env", e)
 		}
 		b = appendText(b, "dir", t.Dir)
+		b = appendText(b, "folder", t.Folder)
+		b = appendText(b, "plain", strconv.FormatBool(t.Plain))
 		b = appendInt(b, "timeout", int64(t.Timeout))
 	}
 	return b, nil
@@ -167,6 +174,10 @@ func DecodeJob(b []byte) (*Job, error) {
 			test.Env = append(test.Env, t.value)
 		case "dir":
 			t.str(&test.Dir)
+		case "folder":
+			t.str(&test.Folder)
+		case "plain":
+			t.yes(&test.Plain)
 		case "timeout":
 			t.dur(&test.Timeout)
 		default:
@@ -195,6 +206,8 @@ func (j Job) Validate() error {
 			return fmt.Errorf("job: test %q has no command", t.Name)
 		case t.Dir != "" && !path.IsAbs(t.Dir):
 			return fmt.Errorf("job: test %q: directory %q is not absolute", t.Name, t.Dir)
+		case t.Folder != "" && (!path.IsAbs(t.Folder) || t.Dir == "" || path.Clean(t.Dir) == "/"):
+			return fmt.Errorf("job: test %q: directory %q cannot be a link to %q", t.Name, t.Dir, t.Folder)
 		}
 		for _, e := range t.Env {
 			if !strings.Contains(e, "=") {

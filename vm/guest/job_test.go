@@ -17,7 +17,7 @@ func TestJobRoundTrip(t *testing.T) {
 		Sysctls:     []Sysctl{{"kernel.panic_on_oops", "1"}},
 		Tests: []Test{
 			{Name: "a", Command: []string{"true"}},
-			{Name: "b", Command: []string{"sh", "-c", "exit 1\n\"\xff"}, Env: []string{"A=1", "B="}, Dir: "/tmp", Timeout: time.Second},
+			{Name: "b", Command: []string{"sh", "-c", "exit 1\n\"\xff"}, Env: []string{"A=1", "B="}, Dir: "/tmp", Folder: "/v/1", Plain: true, Timeout: time.Second},
 		},
 	}
 	b, err := want.Encode()
@@ -46,6 +46,7 @@ func TestJobRefuses(t *testing.T) {
 		{`two tests are called "a"`, Job{Tests: []Test{{Name: "a", Command: ok}, {Name: "a", Command: ok}}}},
 		{`test "a" has no command`, Job{Tests: []Test{{Name: "a"}}}},
 		{`directory "x" is not absolute`, Job{Tests: []Test{{Name: "a", Command: ok, Dir: "x"}}}},
+		{`directory "/" cannot be a link`, Job{Tests: []Test{{Name: "a", Command: ok, Dir: "/", Folder: "/v/1"}}}},
 		{"want NAME=value", Job{Tests: []Test{{Name: "a", Command: ok, Env: []string{"A"}}}}},
 		{"not a name below /proc/sys", Job{Sysctls: []Sysctl{{"../../sysrq-trigger", "c"}}}},
 		{"not a name below /proc/sys", Job{Sysctls: []Sysctl{{"", "c"}}}},
@@ -63,8 +64,8 @@ func TestDecodeJobRefuses(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                            "no version",
 		"{}":                          "want a key and a quoted value",
-		"version \"2\"\nx \"y\"\n":    `unknown key "x"`,
-		"version \"2\"\ntest \"t\"\n": "has no command",
+		"version \"3\"\nx \"y\"\n":    `unknown key "x"`,
+		"version \"3\"\ntest \"t\"\n": "has no command",
 		"version \"x\"\n":             "want a number",
 	} {
 		if _, err := DecodeJob([]byte(in)); err == nil || !strings.Contains(err.Error(), want) {

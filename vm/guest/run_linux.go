@@ -64,6 +64,14 @@ func runTest(s *sender, o Options, job *Job, index int, t Test) error {
 // execTest starts the command, streams its output and waits for its end or its deadline. Everything it
 // left behind is killed, so that tests do not meet each other's daemons.
 func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunEnd) (*collect.Result, error) {
+	if t.Folder != "" {
+		if err := os.Remove(t.Dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		if err := os.Symlink(t.Folder, t.Dir); err != nil {
+			return nil, err
+		}
+	}
 	env := append(defaultEnv(), t.Env...)
 	path, err := lookPath(t.Command[0], t.Dir, env)
 	if err != nil {
@@ -90,6 +98,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	go func() {
 		res, err := o.Watch(ctx, cmd, collect.WatchOptions{
 			Interval: job.SnapshotInterval,
+			Plain:    t.Plain,
 			Earlier:  true, // what an earlier test left pinned counts in this one: nobody else is here
 			Snapshot: func(objs []collect.ObjectCounters) {
 				b, err := encodeRecord(&collect.Record{Run: run, Objects: objs})
