@@ -3,6 +3,8 @@ package filewatch
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -40,8 +42,22 @@ func HaveFentry() error {
 // haveRingbuf reports whether the kernel has BPF ring buffers (Linux 5.8).
 func haveRingbuf() (bool, error) { return have(features.HaveMapType(ebpf.RingBuf)) }
 
-// haveLoop reports whether kprobes may call bpf_loop (Linux 5.17).
-func haveLoop() (bool, error) { return have(features.HaveProgramHelper(ebpf.Kprobe, asm.FnLoop)) }
+// haveLoop reports whether kprobes may call bpf_loop (Linux 5.17). Its callback needs a JIT.
+func haveLoop() (bool, error) {
+	if jit, err := haveJIT(); !jit || err != nil {
+		return false, err
+	}
+	return have(features.HaveProgramHelper(ebpf.Kprobe, asm.FnLoop))
+}
+
+// haveJIT reports whether the kernel compiles BPF programs. Debian's s390x kernels cannot: they have no such file.
+func haveJIT() (bool, error) {
+	b, err := os.ReadFile("/proc/sys/net/core/bpf_jit_enable")
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && strings.TrimSpace(string(b)) != "0", err
+}
 
 func have(err error) (bool, error) {
 	if errors.Is(err, ebpf.ErrNotSupported) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -183,8 +184,23 @@ func (w *Watcher) attach() error {
 		l, err = link.AttachTracing(link.TracingOptions{Program: w.coll.Programs[probeProgOpenFentry]})
 		return attach(probeProgOpenFentry, l, err)
 	}
-	l, err = link.Kprobe(openHook, w.coll.Programs[probeProgOpenKprobe], nil)
+	l, err = attachKprobe(openHook, w.coll.Programs[probeProgOpenKprobe])
 	return attach(probeProgOpenKprobe, l, err)
+}
+
+// attachKprobe attaches prog to the start of a function. Linux 6.12 for riscv64 refuses the instructions there, which
+// belong to ftrace, with EINVAL (no KPROBES_ON_FTRACE; 7.2 does not mind): there the probe stands behind these 8 bytes,
+// where the arguments are still in their registers.
+func attachKprobe(symbol string, prog *ebpf.Program) (link.Link, error) {
+	l, err := link.Kprobe(symbol, prog, nil)
+	if err == nil || runtime.GOARCH != "riscv64" {
+		return l, err
+	}
+	behind, err2 := link.Kprobe(symbol, prog, &link.KprobeOptions{Offset: 8})
+	if err2 != nil {
+		return nil, err // the first failure tells more
+	}
+	return behind, nil
 }
 
 // SetFilter replaces the filter. Events that are already buffered stay.

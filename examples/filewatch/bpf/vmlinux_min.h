@@ -53,6 +53,18 @@ struct user_pt_regs { /* arm64 */
 	__u64 sp, pc, pstate;
 };
 
+struct user_regs_struct { /* riscv */
+	unsigned long pc, ra, sp, gp, tp, t0, t1, t2, s0, s1, a0, a1, a2, a3, a4, a5, a6, a7;
+};
+
+typedef struct { /* s390 */
+	unsigned long args[1];
+	struct {
+		unsigned long mask, addr;
+	} psw;
+	unsigned long gprs[16];
+} user_pt_regs;
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct qstr {
