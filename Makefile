@@ -9,7 +9,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/build/tools/bin:$(PATH)
 
 LLVM ?= 19
-AGENT_ARCHES := amd64 arm64 riscv64 s390x
+AGENT_ARCHES := amd64 arm64 ppc64le riscv64 s390x
 AGENTS := $(AGENT_ARCHES:%=bin/bpfcov-agent-%)
 GO_TEST_FLAGS ?= -count=1 -timeout 40m
 

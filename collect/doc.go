@@ -10,7 +10,7 @@
 // [ReadDir], and merged per cell by [MergeCells].
 //
 // The types, covdata and merging work on every operating system. Watching needs Linux 5.10 or later,
-// CAP_SYS_ADMIN, and one of amd64, arm64, riscv64 and s390x.
+// CAP_SYS_ADMIN, and one of amd64, arm64, ppc64le, riscv64 and s390x.
 //
 // The package does not know what a counter means: see instrument/covmap and report/model.
 package collect

@@ -14,7 +14,7 @@ type Cell struct {
 	// Kernel is the release that the kernel itself reports (uname -r), for example
 	// "6.1.0-37-cloud-amd64". When the kernel never came up it is what the package promised.
 	Kernel string `json:"kernel"`
-	// Arch is a GOARCH: amd64, arm64, riscv64, s390x.
+	// Arch is a GOARCH: amd64, arm64, ppc64le, riscv64, s390x.
 	Arch string `json:"arch"`
 	// LLVM is the major version of the compiler of the cell's objects, 0 when not known.
 	LLVM int `json:"llvm,omitempty"`

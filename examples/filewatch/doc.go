@@ -2,7 +2,8 @@
 //
 // BPF programs filter in the kernel, by process, user, command name and path, and pass what is
 // left through a ring buffer, or through a perf buffer on kernels before 5.8. It needs root, Linux
-// 5.10 with BTF, and amd64, arm64, riscv64 or s390x.
+// 5.10 with BTF, and amd64, arm64, ppc64le, riscv64 or
+// s390x.
 //
 // The package must be generated before it builds: go generate compiles bpf/filewatch.bpf.c with
 // clang, or with the compiler named in BPF2GO_CC, and needs libbpf's headers.

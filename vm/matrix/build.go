@@ -46,6 +46,8 @@ func targetArch(goarch string) string {
 	switch goarch {
 	case "amd64":
 		return "x86"
+	case "ppc64le":
+		return "powerpc"
 	case "riscv64":
 		return "riscv"
 	case "s390x":

@@ -13,7 +13,7 @@ import (
 )
 
 // arches lists the architectures that guests can have, as GOARCH names.
-func arches() []string { return []string{"amd64", "arm64", "riscv64", "s390x"} }
+func arches() []string { return []string{"amd64", "arm64", "ppc64le", "riscv64", "s390x"} }
 
 // Point is one place of the matrix before its kernel is known: a kernel spec and a GOARCH.
 type Point struct {
@@ -77,7 +77,7 @@ func checkArches(list []string) error {
 			continue
 		}
 		hint := ""
-		if alias := map[string]string{"x86_64": "amd64", "x86": "amd64", "aarch64": "arm64", "riscv": "riscv64"}[a]; alias != "" {
+		if alias := map[string]string{"x86_64": "amd64", "x86": "amd64", "aarch64": "arm64", "riscv": "riscv64", "ppc64el": "ppc64le", "powerpc64le": "ppc64le", "s390": "s390x"}[a]; alias != "" {
 			hint = fmt.Sprintf("; did you mean %q?", alias)
 		} else if m := nearest.Match(a, arches()); m != "" {
 			hint = fmt.Sprintf("; did you mean %q?", m)

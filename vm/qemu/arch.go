@@ -35,6 +35,14 @@ func machineFor(arch string) (machine, error) {
 			console: "ttyAMA0",
 			serial:  "virtio-serial-pci",
 		},
+		"ppc64le": {
+			binary: "qemu-system-ppc64",
+			// The small firmware of QEMU itself instead of SLOF: 2.5 s to the missing root of 6.12 instead of 10.8 s.
+			machine: "pseries,x-vof=on",
+			cpu:     "power10",
+			console: "hvc0",
+			serial:  "virtio-serial-pci",
+		},
 		"riscv64": {
 			binary:  "qemu-system-riscv64",
 			machine: "virt",
@@ -75,6 +83,8 @@ func Package(arch string) string {
 		return "qemu-system-x86"
 	case "arm64":
 		return "qemu-system-arm"
+	case "ppc64le":
+		return "qemu-system-ppc"
 	}
 	return "qemu-system-misc"
 }

@@ -14,7 +14,7 @@ const (
 
 // Config describes one machine. Kernel is required; the zero value of everything else is usable.
 type Config struct {
-	// Arch is a GOARCH: amd64, arm64, riscv64 or s390x.
+	// Arch is a GOARCH: amd64, arm64, ppc64le, riscv64 or s390x.
 	Arch string
 	// Kernel is what -kernel takes: on amd64 a bzImage, or faster an uncompressed vmlinux with PVH entry.
 	Kernel string

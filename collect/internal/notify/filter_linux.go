@@ -1,4 +1,4 @@
-//go:build linux && (amd64 || arm64 || riscv64 || s390x)
+//go:build linux && (amd64 || arm64 || ppc64le || riscv64 || s390x)
 
 package notify
 
@@ -29,6 +29,8 @@ func auditArch() uint32 {
 		return unix.AUDIT_ARCH_X86_64
 	case "arm64":
 		return unix.AUDIT_ARCH_AARCH64
+	case "ppc64le":
+		return unix.AUDIT_ARCH_PPC64LE
 	case "riscv64":
 		return unix.AUDIT_ARCH_RISCV64
 	case "s390x":

@@ -1,4 +1,4 @@
-//go:build linux && (amd64 || arm64 || riscv64 || s390x)
+//go:build linux && (amd64 || arm64 || ppc64le || riscv64 || s390x)
 
 package notify
 
@@ -66,7 +66,7 @@ type response struct {
 }
 
 // ioctlIDValid is SECCOMP_IOCTL_NOTIF_ID_VALID with the direction bits that kernels before 5.8 know;
-// later ones take both.
+// later ones take both. On ppc64le, which numbers directions differently, it is the later form.
 const ioctlIDValid = 0x80082102
 
 // Event says why [Listener.Next] returned.

@@ -43,10 +43,16 @@ enum bpf_map_type {
  * Registers at a kprobe. The kernel checks and translates access to this context by offset, so the
  * layout up to the last member is the real one and is not relocated.
  */
+#ifdef __TARGET_ARCH_powerpc
+struct pt_regs {
+	unsigned long gpr[32];
+};
+#else
 struct pt_regs { /* x86 */
 	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8;
 	unsigned long ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 };
+#endif
 
 struct user_pt_regs { /* arm64 */
 	__u64 regs[31];
