@@ -60,7 +60,7 @@ func TestCommandRefuses(t *testing.T) {
 		want string
 		c    Config
 	}{
-		{`architecture "mips": no QEMU machine known, want one of amd64, arm64, riscv64, s390x`, Config{Arch: "mips", Kernel: "k"}},
+		{`architecture "mips": no QEMU machine known, want one of amd64, arm64, ppc64le, riscv64, s390x`, Config{Arch: "mips", Kernel: "k"}},
 		{"no kernel image", Config{Arch: "amd64"}},
 		{`accelerator "hvf"`, Config{Arch: "amd64", Kernel: "k", Accel: "hvf"}},
 		{"memory of 1 MiB", Config{Arch: "amd64", Kernel: "k", MemoryMiB: 1}},
