@@ -89,10 +89,11 @@ func (m *machine) boot(ctx context.Context, n int, s *session) error {
 	defer cancel(nil)
 	s.started = time.Now()
 	c := m.qemu
-	c.Append = append([]string{
+	c.Append = append([]string{guest.InitEnv}, c.Append...)
+	c.InitArgs = []string{
 		guest.TimeParam + "=" + strconv.FormatInt(s.started.UnixNano(), 10),
 		guest.LimitParam + "=" + strconv.Itoa(int(guest.Job{Tests: m.c.Tests}.Limit().Seconds())),
-	}, c.Append...)
+	}
 	v, err := qemu.Start(context.WithoutCancel(ctx), c) // ended below, after what it still has to say
 	if err != nil {
 		return &startError{err}

@@ -3,6 +3,7 @@ package guest
 import (
 	"os"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,4 +64,38 @@ func makeDir(name string) error {
 		return &os.PathError{Op: "mkdir", Path: name, Err: err}
 	}
 	return nil
+}
+
+// mountFS is mount(2). Unlike unix.Mount it does not tell the scheduler, which otherwise takes the only processor from the
+// agent while the kernel works, with a thread for it and code that has not run yet, to find nothing else to do.
+func mountFS(source, dir, fs string, flags uintptr, data string) error {
+	var p [4]*byte
+	for i, s := range []string{source, dir, fs, data} {
+		b, err := unix.BytePtrFromString(s)
+		if err != nil {
+			return err
+		}
+		p[i] = b
+	}
+	_, _, errno := unix.RawSyscall6(unix.SYS_MOUNT, uintptr(unsafe.Pointer(p[0])), uintptr(unsafe.Pointer(p[1])),
+		uintptr(unsafe.Pointer(p[2])), flags, uintptr(unsafe.Pointer(p[3])), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// loadModule is finit_module(2), as mountFS is mount(2).
+func loadModule(fd int) error {
+	var none [1]byte
+	if _, _, errno := unix.RawSyscall(unix.SYS_FINIT_MODULE, uintptr(fd), uintptr(unsafe.Pointer(&none)), 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// nap sleeps for a millisecond, without the first timer of the process and what Go sets up for it.
+func nap() {
+	ts := unix.Timespec{Nsec: 1e6}
+	unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
 }

@@ -13,12 +13,14 @@ const (
 	Dir      = "/bpfcov"
 	InitPath = "/init" // the agent; the kernel starts it as PID 1
 	JobPath  = Dir + "/job"
-	// TimeParam is the kernel parameter that carries the host's time at the start of QEMU, in
-	// nanoseconds since 1970. The kernel ignores parameters with a dot that it does not know.
+	// TimeParam is the argument of the agent that carries the host's time at the start of QEMU, in nanoseconds since
+	// 1970. The kernel passes what follows "--" on its command line as arguments to init.
 	TimeParam = "bpfcov.time"
-	// LimitParam is the kernel parameter with the number of seconds after which the agent powers off, whatever it
-	// is doing.
+	// LimitParam is the argument with the number of seconds after which the agent powers off, whatever it is doing.
 	LimitParam = "bpfcov.limit"
+	// InitEnv is a kernel parameter. The kernel puts those that it does not know into init's environment: Go then
+	// interrupts no goroutine by a signal, which it often would in an emulated guest where everything takes long.
+	InitEnv = "GODEBUG=asyncpreemptoff=1"
 )
 
 // JobVersion is the version of the job file. The agent refuses others.

@@ -15,13 +15,13 @@ func switchRoot() error {
 	if err := makeDir(dir); err != nil {
 		return err
 	}
-	if err := unix.Mount("/", dir, "", unix.MS_BIND, ""); err != nil {
+	if err := mountFS("/", dir, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("bind the root: %w", err)
 	}
 	if err := unix.Chdir(dir); err != nil {
 		return fmt.Errorf("new root: %w", err)
 	}
-	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+	if err := mountFS(".", "/", "", unix.MS_MOVE, ""); err != nil {
 		return fmt.Errorf("move the new root: %w", err)
 	}
 	if err := unix.Chroot("."); err != nil {
@@ -84,7 +84,7 @@ func mountAll(mounts []mount) (errs []error) {
 			}
 			continue
 		}
-		err := unix.Mount(m.fs, m.dir, m.fs, m.flags, m.data)
+		err := mountFS(m.fs, m.dir, m.fs, m.flags, m.data)
 		if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EBUSY) {
 			errs = append(errs, fmt.Errorf("mount %s on %s: %w", m.fs, m.dir, err))
 		}

@@ -55,31 +55,31 @@ func (s Sysctl) set() error {
 	return nil
 }
 
-// load inserts the module. One that is there already is no error.
+// load inserts the module. One that is there already is no error. The file stays: to remove the first one costs an
+// emulated guest 4 ms, and they take 0.4 MiB.
 func (m Module) load() error {
 	fd, err := unix.Open(m.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("module %s: %s: %w", m.Name, m.Path, err)
 	}
 	defer unix.Close(fd)
-	if err := unix.FinitModule(fd, "", 0); err != nil && err != unix.EEXIST {
+	if err := loadModule(fd); err != nil && err != unix.EEXIST {
 		return fmt.Errorf("module %s: %w", m.Name, err)
 	}
-	unix.Unlink(m.Path) // its memory is the guest's
 	return nil
 }
 
-// setClock sets the time from the kernel parameter: the host's time when QEMU started, plus the time
+// setClock sets the time from the agent's argument: the host's time when QEMU started, plus the time
 // that the guest's kernel has been up. It is late by what QEMU and the kernel's first steps took, well
 // below a second.
 func setClock() error {
-	v, ok := kernelParam(TimeParam)
+	v, ok := param(TimeParam)
 	if !ok {
-		return fmt.Errorf("clock: no kernel parameter %s", TimeParam)
+		return fmt.Errorf("clock: no argument %s", TimeParam)
 	}
 	ns, err := strconv.ParseInt(v, 10, 64)
 	if err != nil {
-		return fmt.Errorf("clock: kernel parameter %s=%s: want nanoseconds", TimeParam, v)
+		return fmt.Errorf("clock: argument %s=%s: want nanoseconds", TimeParam, v)
 	}
 	up, err := uptime()
 	if err != nil {
@@ -149,7 +149,7 @@ const portDevice = "/dev/vport0p1"
 // openPort waits for the port's device and opens it. The file is not inherited by children, and writes to
 // it block. Waiting by trying is cheaper than looking through sysfs for the name.
 func openPort() (*port, error) {
-	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+	for start := time.Now(); ; nap() {
 		fd, err := unix.Open(portDevice, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		switch {
 		case err == nil:

@@ -22,6 +22,8 @@ type Config struct {
 	Initrd string
 	// Append are kernel parameters on top of those of [Config.KernelArgs].
 	Append []string
+	// InitArgs are arguments for the guest's init.
+	InitArgs []string
 	// LSM is the kernel's own list of security modules (CONFIG_LSM). When it lacks "bpf", bpf is added to
 	// it, since otherwise BPF LSM programs attach and never run. Empty leaves the kernel's list alone.
 	LSM string
@@ -65,7 +67,11 @@ func (c Config) KernelArgs() ([]string, error) {
 	if c.LSM != "" && !hasWord(c.LSM, "bpf") {
 		args = append(args, "lsm="+c.LSM+",bpf")
 	}
-	return append(args, c.Append...), nil
+	args = append(args, c.Append...)
+	if len(c.InitArgs) > 0 {
+		args = append(append(args, "--"), c.InitArgs...)
+	}
+	return args, nil
 }
 
 func hasWord(list, word string) bool {
