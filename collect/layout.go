@@ -16,7 +16,7 @@ import (
 //	16 16  object id
 //	32  4  u32 size of the block, header and padding included, a multiple of 8
 //	36  4  u32 0
-//	40  .  N counters, zeros up to the size
+//	40  .  N counters, zeros up to the size; a flag in a counter of width 8 is its lowest byte
 const (
 	blockMagic   = "BPFCOV\x1a\x01"
 	blockVersion = 1
@@ -38,13 +38,20 @@ type Block struct {
 func (b *Block) first() int { return b.Offset + blockHeader }
 
 // Counter returns which counter a write of size bytes at off in the value is for. ok is false when it is
-// not exactly one counter of the block.
+// not exactly one counter of the block, or the lowest byte of one: a function's counters may be flags
+// among those of others that count.
 func (b *Block) Counter(off int64, size int) (i int, ok bool) {
 	rel := off - int64(b.first())
-	if size != b.Width || rel < 0 || rel%int64(b.Width) != 0 || rel/int64(b.Width) >= int64(b.N) {
+	if rel < 0 || rel/int64(b.Width) >= int64(b.N) {
 		return 0, false
 	}
-	return int(rel / int64(b.Width)), true
+	switch at := rel % int64(b.Width); {
+	case size == b.Width:
+		ok = at == 0
+	case size == 1: // width 8: the lowest byte is the first or the last
+		ok = at == 0 || at == 7
+	}
+	return int(rel / int64(b.Width)), ok
 }
 
 // overlaps reports whether a write of size bytes at off touches any counter of the block.

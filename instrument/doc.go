@@ -11,5 +11,9 @@
 //	BPFCOV_CLANG     the real clang, a path or a name on PATH; default: the newest usable clang-N
 //	BPFCOV_META_DIR  folder that receives OBJECTID.meta of every object
 //	BPFCOV_CACHE     cache folder, default bpfcov in the user's cache folder
+//	BPFCOV_FIDELITY  region (default), probe, line or off: for functions that no policy names
+//	BPFCOV_COUNTER   atomic (default) or flag, likewise
+//	BPFCOV_POLICY    the policy file, or none; default: the nearest bpfcov.policy.yaml at or above the
+//	                 source's folder, within the repository (see instrument/policy)
 //	BPFCOV_DISABLE   1 makes every call an untouched one
 package instrument

@@ -42,7 +42,16 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(err)
 	}
-	code := run(ctx, clang, append(coverageArgs(plugin, args), args...), stdout, stderr)
+	c, err := makeChoices(p.sources)
+	if err != nil {
+		return fail(err)
+	}
+	passArgs, remove, err := c.passArgs()
+	if err != nil {
+		return fail(err)
+	}
+	defer remove()
+	code := run(ctx, clang, append(coverageArgs(plugin, passArgs, args), args...), stdout, stderr)
 	if code != 0 {
 		return code
 	}

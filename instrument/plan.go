@@ -15,6 +15,8 @@ type plan struct {
 	// Objects are the outputs of the jobs that compile C to an object for a bpf target, as named on
 	// the command line or chosen by clang, relative to the working folder.
 	objects []string
+	// sources are the main files of those jobs, in the same order, "-" for standard input.
+	sources []string
 }
 
 // mayBeBPF is a cheap answer to "could this call compile for a bpf target?", so that the calls for
@@ -75,6 +77,7 @@ func parsePlan(clang, text string) (p plan, ok bool) {
 		}
 		if out, ok := objectJob(job); ok {
 			p.objects = append(p.objects, out)
+			p.sources = append(p.sources, job[len(job)-1]) // where clang's driver puts it
 		}
 	}
 	return p, p.clang.Major != 0 && len(p.objects) > 0
@@ -130,14 +133,14 @@ func splitJob(line string) []string {
 
 // coverageArgs are the options that make clang instrument. They go in front of the caller's, because
 // those may end in "--", and because the last of two contradicting options wins: the caller's.
-func coverageArgs(plugin string, args []string) []string {
+func coverageArgs(plugin string, passArgs, args []string) []string {
 	out := []string{
 		"-fprofile-instr-generate", "-fcoverage-mapping",
 		// Both: only then is -mllvm -bpfcov-… known on every major.
 		"-fplugin=" + plugin, "-fpass-plugin=" + plugin,
 		"-mllvm", "-enable-name-compression=false",
 	}
-	return append(out, pathArgs(args)...)
+	return slices.Concat(out, passArgs, pathArgs(args))
 }
 
 // pathArgs make the mapping name its files relative to the repository, so that an object does not

@@ -24,17 +24,19 @@ var (
 // The file format, all numbers little endian:
 //
 //	 0  8  magic: 'B' 'P' 'F' 'C' 'O' 'V' 'M' 0x01
-//	 8  4  u32 version, 1
+//	 8  4  u32 version, 2
 //	12  4  u32 CRC-32 (IEEE) of the body
 //	16  8  u64 size of the body in bytes
 //	24     body
 //
 // Body: object id, u8 big endian, u8 counter width, u32 LLVM, u32 N counters, strings clang, source
-// and object, functions, programs, ceil(N/8) bytes of emitted bits, covmap, covfun, names. Strings
-// and byte slices have a u32 length in front, lists a u32 count.
+// and object, functions (u64 name hash, u64 hash, u32 first, u32 count, u8 fidelity, u8 kind of
+// counter: 0 count, 1 flag), programs, ceil(N/8) bytes of emitted bits, line table, covmap, covfun,
+// names. Strings and byte slices have a u32 length in front, lists a u32 count. Version 1 had neither
+// the kind of counters nor the line table.
 const (
 	magic      = "BPFCOVM\x01"
-	version    = 1
+	version    = 2
 	headerSize = 24
 
 	// MaxSize bounds a sidecar. The mapping of a large BPF object is some 100 KB.
@@ -42,7 +44,7 @@ const (
 	// MaxCounters bounds the counters of one object: their map would be 32 MiB.
 	MaxCounters = 4 << 20
 
-	funcSize = 8 + 8 + 4 + 4 + 1
+	funcSize = 8 + 8 + 4 + 4 + 1 // of version 1
 )
 
 // Encode writes m as a sidecar file. Equal metas give equal bytes.
@@ -69,7 +71,7 @@ func Encode(w io.Writer, m *Meta) error {
 		b = binary.LittleEndian.AppendUint64(b, f.Hash)
 		b = binary.LittleEndian.AppendUint32(b, f.First)
 		b = binary.LittleEndian.AppendUint32(b, f.Count)
-		b = append(b, byte(f.Fidelity))
+		b = append(b, byte(f.Fidelity), boolByte(f.Flag))
 	}
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(m.Programs)))
 	for _, p := range m.Programs {
@@ -83,6 +85,7 @@ func Encode(w io.Writer, m *Meta) error {
 		}
 	}
 	b = append(b, bits...)
+	str(string(appendLineTable(nil, m)))
 	str(string(m.Covmap))
 	str(string(m.Covfun))
 	str(string(m.Names))
@@ -119,8 +122,9 @@ func Decode(r io.Reader) (*Meta, error) {
 	case len(all) < headerSize:
 		return nil, fmt.Errorf("%w after %d bytes", ErrTruncated, len(all))
 	}
-	if v := binary.LittleEndian.Uint32(all[8:]); v != version {
-		return nil, fmt.Errorf("%w: meta file version %d, this bpfcov knows version %d", ErrNotSupported, v, version)
+	v := binary.LittleEndian.Uint32(all[8:])
+	if v < 1 || v > version {
+		return nil, fmt.Errorf("%w: meta file version %d, this bpfcov knows versions up to %d", ErrNotSupported, v, version)
 	}
 	body := all[headerSize:]
 	switch size := binary.LittleEndian.Uint64(all[16:]); {
@@ -132,10 +136,10 @@ func Decode(r io.Reader) (*Meta, error) {
 	if got, want := crc32.ChecksumIEEE(body), binary.LittleEndian.Uint32(all[12:]); got != want {
 		return nil, fmt.Errorf("%w: checksum %08x, the header says %08x", ErrFormat, got, want)
 	}
-	return decodeBody(body)
+	return decodeBody(body, v)
 }
 
-func decodeBody(body []byte) (*Meta, error) {
+func decodeBody(body []byte, version uint32) (*Meta, error) {
 	c := &cursor{b: body, order: binary.LittleEndian}
 	m := &Meta{}
 	copy(m.ObjectID[:], c.bytes(16))
@@ -152,12 +156,21 @@ func decodeBody(body []byte) (*Meta, error) {
 	m.Object = string(c.sized())
 	for i, nf := 0, c.count(funcSize); i < nf; i++ {
 		f := Func{NameHash: c.u64(), Hash: c.u64(), First: c.u32(), Count: c.u32(), Fidelity: Fidelity(c.u8())}
+		if version > 1 {
+			f.Flag = c.u8() != 0
+		} else {
+			f.Flag = m.CounterWidth == 1
+		}
 		m.Functions = append(m.Functions, f)
 	}
 	for i, np := 0, c.count(8); i < np; i++ {
 		m.Programs = append(m.Programs, Program{Name: string(c.sized()), Section: string(c.sized())})
 	}
 	m.Emitted = unpackBits(c.bytes((m.NumCounters+7)/8), m.NumCounters)
+	var lines []byte
+	if version > 1 {
+		lines = c.sized()
+	}
 	m.Covmap = bytes.Clone(c.sized())
 	m.Covfun = bytes.Clone(c.sized())
 	m.Names = bytes.Clone(c.sized())
@@ -167,7 +180,11 @@ func decodeBody(body []byte) (*Meta, error) {
 	if len(c.b) != 0 {
 		return nil, fmt.Errorf("%w: %d bytes too many in the body", ErrFormat, len(c.b))
 	}
-	if err := m.check(); err != nil {
+	err := m.check()
+	if err == nil {
+		err = parseLineTable(lines, m)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return m, nil

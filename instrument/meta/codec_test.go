@@ -25,13 +25,16 @@ func sample() *Meta {
 		NumCounters:  10,
 		Functions: []Func{
 			{NameHash: 1 << 63, Hash: 2, First: 0, Count: 7, Fidelity: Region},
-			{NameHash: 3, Hash: 4, First: 7, Count: 3, Fidelity: Line},
+			{NameHash: 3, Hash: 4, First: 7, Count: 3, Fidelity: Probe, Flag: true},
+			{NameHash: 5, Hash: 6, First: 8, Fidelity: Line},
 		},
-		Emitted:  []bool{true, false, true, true, false, false, false, false, true, true},
-		Programs: []Program{{Name: "on_open", Section: "fentry/do_sys_openat2"}},
-		Covmap:   []byte{1, 2, 3},
-		Covfun:   []byte{4},
-		Names:    []byte("x\x01y"),
+		LineCounters: []LineCounter{{Counter: 8, Lines: []FuncLine{{2, 7}, {2, 300}}}, {Counter: 9, Lines: []FuncLine{{2, 8}}}},
+		UnsureLines:  []FuncLine{{2, 8}},
+		Emitted:      []bool{true, false, true, true, false, false, false, false, true, true},
+		Programs:     []Program{{Name: "on_open", Section: "fentry/do_sys_openat2"}},
+		Covmap:       []byte{1, 2, 3},
+		Covfun:       []byte{4},
+		Names:        []byte("x\x01y"),
 	}
 }
 
@@ -73,7 +76,7 @@ func TestRoundTrip(t *testing.T) {
 // TestLayout pins the first bytes of the format, so that a change of it is a decision.
 func TestLayout(t *testing.T) {
 	b := encode(t, sample())
-	want := append([]byte("BPFCOVM\x01"), 1, 0, 0, 0)
+	want := append([]byte("BPFCOVM\x01"), 2, 0, 0, 0)
 	if !bytes.HasPrefix(b, want) {
 		t.Errorf("header: got % x, want % x", b[:12], want)
 	}
@@ -208,7 +211,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, &Meta{CounterWidth: 1})[24:])
 	f.Fuzz(func(t *testing.T, body []byte) {
 		// The checksum would keep the fuzzer out, so it makes the body only.
-		m, err := decodeBody(body)
+		m, err := decodeBody(body, version)
 		if err != nil {
 			if !errors.Is(err, ErrFormat) {
 				t.Fatalf("got %v, want it to wrap %v", err, ErrFormat)

@@ -101,7 +101,7 @@ func sectionData(f *elf.File, name string) ([]byte, error) {
 
 const (
 	tableMagic      = "BPFCOVF\x01"
-	tableVersion    = 1
+	tableVersion    = 2
 	tableHeaderSize = 40
 	tableFuncSize   = 32
 )
@@ -146,15 +146,19 @@ func decodeTable(b []byte, order binary.ByteOrder) (*Meta, error) {
 		return nil, fmt.Errorf("%d functions in %d bytes", nf, len(c.b))
 	}
 	for range nf {
-		f := Func{NameHash: c.u64(), Hash: c.u64(), First: c.u32(), Count: c.u32(), Fidelity: Fidelity(c.u8())}
-		c.bytes(7)
+		f := Func{NameHash: c.u64(), Hash: c.u64(), First: c.u32(), Count: c.u32(), Fidelity: Fidelity(c.u8()), Flag: c.u8() != 0}
+		c.bytes(6)
 		m.Functions = append(m.Functions, f)
 	}
 	m.Emitted = unpackBits(c.bytes((m.NumCounters+7)/8), m.NumCounters)
+	lines := c.sized()
 	if c.err != nil {
 		return nil, c.err
 	}
-	return m, m.check()
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	return m, parseLineTable(lines, m)
 }
 
 // unit is the mapping of one compile unit of a linked object.

@@ -12,23 +12,25 @@ import (
 )
 
 // table builds a block of __bpfcov_fun by the picture in llvm-pass/include/bpfcov/Layout.h.
-func table(order binary.AppendByteOrder, id byte, counters uint32, emitted []byte, funcs ...Func) []byte {
+func table(order binary.AppendByteOrder, id byte, counters uint32, emitted, lines []byte, funcs ...Func) []byte {
 	b := []byte("BPFCOVF\x01")
-	b = order.AppendUint16(b, 1)
+	b = order.AppendUint16(b, 2)
 	b = order.AppendUint16(b, 8)
 	b = order.AppendUint32(b, counters)
 	b = append(b, id)
 	b = append(b, make([]byte, 15)...)
 	b = order.AppendUint32(b, uint32(len(funcs)))
-	b = order.AppendUint32(b, uint32(40+32*len(funcs)+(len(emitted)+7)/8*8))
+	b = order.AppendUint32(b, uint32(40+32*len(funcs)+(len(emitted)+4+len(lines)+7)/8*8))
 	for _, f := range funcs {
 		b = order.AppendUint64(b, f.NameHash)
 		b = order.AppendUint64(b, f.Hash)
 		b = order.AppendUint32(b, f.First)
 		b = order.AppendUint32(b, f.Count)
-		b = append(b, byte(f.Fidelity), 0, 0, 0, 0, 0, 0, 0)
+		b = append(b, byte(f.Fidelity), boolByte(f.Flag), 0, 0, 0, 0, 0, 0)
 	}
 	b = append(b, emitted...)
+	b = order.AppendUint32(b, uint32(len(lines)))
+	b = append(b, lines...)
 	for len(b)%8 != 0 {
 		b = append(b, 0)
 	}
@@ -38,10 +40,11 @@ func table(order binary.AppendByteOrder, id byte, counters uint32, emitted []byt
 func TestDecodeTables(t *testing.T) {
 	for name, order := range map[string]binary.AppendByteOrder{"little": binary.LittleEndian, "big": binary.BigEndian} {
 		t.Run(name, func(t *testing.T) {
-			first := Func{NameHash: 11, Hash: 12, First: 0, Count: 9, Fidelity: Region}
-			second := Func{NameHash: 21, Hash: 22, First: 9, Count: 1, Fidelity: Off}
-			b := table(order, 7, 10, []byte{0b101, 0b10}, first, second)
-			b = append(b, table(order, 8, 0, nil)...)
+			first := Func{NameHash: 11, Hash: 12, First: 0, Count: 8, Fidelity: Region}
+			second := Func{NameHash: 21, Hash: 22, First: 8, Fidelity: Line, Flag: true}
+			// Counters 8 and 9 are for lines 3, and 4 and 300, of function 1; line 300 is unsure.
+			b := table(order, 7, 10, []byte{0b101, 0b11}, []byte{2, 8, 1, 1, 3, 1, 2, 1, 4, 1, 0xac, 2, 1, 1, 0xac, 2}, first, second)
+			b = append(b, table(order, 8, 0, nil, nil)...)
 			got, err := decodeTables(b, order.(binary.ByteOrder))
 			if err != nil {
 				t.Fatal(err)
@@ -49,7 +52,9 @@ func TestDecodeTables(t *testing.T) {
 			want := []*Meta{
 				{
 					ObjectID: ObjectID{7}, CounterWidth: 8, NumCounters: 10, Functions: []Func{first, second},
-					Emitted: []bool{true, false, true, false, false, false, false, false, false, true},
+					Emitted:      []bool{true, false, true, false, false, false, false, false, true, true},
+					LineCounters: []LineCounter{{8, []FuncLine{{1, 3}}}, {9, []FuncLine{{1, 4}, {1, 300}}}},
+					UnsureLines:  []FuncLine{{1, 300}},
 				},
 				{ObjectID: ObjectID{8}, CounterWidth: 8, Emitted: []bool{}},
 			}
@@ -62,7 +67,7 @@ func TestDecodeTables(t *testing.T) {
 
 func TestDecodeTableErrors(t *testing.T) {
 	le := binary.LittleEndian
-	good := table(le, 1, 3, []byte{7}, Func{Count: 3})
+	good := table(le, 1, 3, []byte{7}, []byte{1, 2, 1, 0, 9, 0}, Func{Count: 2})
 	edit := func(f func(b []byte)) []byte { b := bytes.Clone(good); f(b); return b }
 	for _, tc := range []struct {
 		name string
@@ -70,17 +75,22 @@ func TestDecodeTableErrors(t *testing.T) {
 		want string
 	}{
 		{"cut header", good[:39], "no function table"},
-		{"cut", good[:len(good)-8], "table of 80 bytes in 72"},
+		{"cut", good[:len(good)-8], "table of 88 bytes in 80"},
 		{"magic", edit(func(b []byte) { b[0] = 'X' }), "no function table"},
-		{"version", edit(func(b []byte) { b[8] = 2 }), "version 2"},
+		{"version", edit(func(b []byte) { b[8] = 9 }), "version 9"},
 		{"width", edit(func(b []byte) { b[10] = 3 }), "counter width 3"},
 		{"size 0", edit(func(b []byte) { le.PutUint32(b[36:], 0) }), "table of 0 bytes"},
 		{"size odd", edit(func(b []byte) { le.PutUint32(b[36:], 77) }), "table of 77 bytes"},
 		{"functions", edit(func(b []byte) { le.PutUint32(b[32:], 1<<31) }), "2147483648 functions"},
 		{"counters", edit(func(b []byte) { le.PutUint32(b[12:], 1<<31) }), "2147483648 counters"},
 		{"bitmap", edit(func(b []byte) { le.PutUint32(b[12:], 8000) }), "1000 bytes wanted"},
-		{"range", edit(func(b []byte) { le.PutUint32(b[12:], 2) }), "function 0 has counters 0 to 3, the object has 2"},
+		{"range", edit(func(b []byte) { le.PutUint32(b[12:], 1) }), "function 0 has counters 0 to 2, the object has 1"},
 		{"fidelity", edit(func(b []byte) { b[64] = 9 }), "fidelity(9)"},
+		{"line counter", edit(func(b []byte) { b[78] = 3 }), "line table: counter 3 after 0, the object has 3"},
+		{"function of a line", edit(func(b []byte) { b[80] = 1 }), "a line of function 1, there are 1"},
+		{"lines", edit(func(b []byte) { b[79] = 9 }), "line table: 9 elements of 2 bytes"},
+		{"line table cut", edit(func(b []byte) { b[73] = 5 }), "line table: truncated"},
+		{"line table long", edit(func(b []byte) { b[73] = 7 }), "line table: 1 bytes too many"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := decodeTables(tc.data, le)
@@ -198,8 +208,8 @@ func TestFromELFErrors(t *testing.T) {
 }
 
 func FuzzTables(f *testing.F) {
-	f.Add(table(binary.LittleEndian, 1, 3, []byte{7}, Func{Count: 3}), false)
-	f.Add(table(binary.BigEndian, 1, 3, []byte{7}, Func{Count: 3}), true)
+	f.Add(table(binary.LittleEndian, 1, 3, []byte{7}, []byte{1, 2, 1, 0, 9, 0}, Func{Count: 3}), false)
+	f.Add(table(binary.BigEndian, 1, 3, []byte{7}, nil, Func{Count: 3}), true)
 	f.Fuzz(func(t *testing.T, b []byte, big bool) {
 		order := binary.ByteOrder(binary.LittleEndian)
 		if big {

@@ -82,8 +82,11 @@ type Func struct {
 	// Hash is clang's structural hash of the function body.
 	Hash uint64
 	// First is the index of the function's first counter, Count the number of them.
+	// There are none at fidelities [Line] and [Off].
 	First, Count uint32
 	Fidelity     Fidelity
+	// Flag is set when the counters say reached (1) and not how often.
+	Flag bool
 }
 
 // Program is one BPF program of the object: a function in a section that loaders load from.
@@ -104,7 +107,7 @@ type Meta struct {
 	Source string
 	// Object is the base name of the output file that the compiler was asked for.
 	Object string
-	// CounterWidth is the size of a counter in bytes: 8 for counts, 1 for flags.
+	// CounterWidth is the size of a counter in bytes: 8, or 1 when all are flags.
 	CounterWidth int
 	// NumCounters is the number of counters in the object's block.
 	NumCounters int
@@ -113,6 +116,10 @@ type Meta struct {
 	// that no kernel can ever count it (the compiler proved it unreachable, or the function is
 	// not used).
 	Emitted []bool
+	// LineCounters are the counters of functions at fidelity [Line], by index. UnsureLines are lines
+	// of which the optimiser dropped some copy: if no counter says that they ran, nobody knows.
+	LineCounters []LineCounter
+	UnsureLines  []FuncLine
 	// Programs are the object's programs in symbol order.
 	Programs []Program
 	// Covmap, Covfun and Names are the raw sections __llvm_covmap, __llvm_covfun and

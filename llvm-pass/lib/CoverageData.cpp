@@ -8,7 +8,9 @@
 #include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/DataLayout.h"
+#include "llvm/Support/LEB128.h"
 #include "llvm/Support/MD5.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Transforms/Utils/ModuleUtils.h"
 
 using namespace llvm;
@@ -98,6 +100,51 @@ DenseMap<uint64_t, std::string> profileNames(Module &M) {
   return Names;
 }
 
+/// Reads a ULEB128 number from the front of S. False when there is none.
+bool takeNumber(StringRef &S, uint64_t &Value) {
+  auto *Begin = reinterpret_cast<const uint8_t *>(S.data());
+  unsigned Size = 0;
+  const char *Failure = nullptr;
+  Value = decodeULEB128(Begin, &Size, Begin + S.size(), &Failure);
+  S = S.drop_front(std::min<size_t>(Size, S.size()));
+  return !Failure;
+}
+
+/// The files of the unit as its readers name them: relative names joined to the compilation folder,
+/// which is the first name (llvm/lib/ProfileData/Coverage/CoverageMappingWriter.cpp). Empty when they
+/// are compressed or not as expected.
+std::vector<std::string> fileNames(StringRef Covmap) {
+  constexpr size_t HeaderSize = 16;
+  StringRef Rest = Covmap.drop_front(std::min(HeaderSize, Covmap.size()));
+  uint64_t Number, Size, Packed;
+  if (!takeNumber(Rest, Number) || !takeNumber(Rest, Size) || !takeNumber(Rest, Packed) || Packed)
+    return {};
+  std::vector<std::string> Files;
+  for (uint64_t I = 0; I < Number; ++I) {
+    if (!takeNumber(Rest, Size) || Size > Rest.size())
+      return {};
+    SmallString<128> Name;
+    if (I > 0 && !sys::path::is_absolute(Rest.take_front(Size)))
+      Name = Files[0];
+    sys::path::append(Name, Rest.take_front(Size));
+    if (I > 0)
+      sys::path::remove_dots(Name, /*remove_dot_dot=*/true);
+    Files.push_back(std::string(Name));
+    Rest = Rest.drop_front(Size);
+  }
+  return Files;
+}
+
+/// The first file of a mapping record, "" when it is not known.
+std::string firstFile(StringRef Record, ArrayRef<std::string> Files) {
+  constexpr size_t HeaderSize = 28;
+  StringRef Rest = Record.drop_front(std::min(HeaderSize, Record.size()));
+  uint64_t Number, Index;
+  if (!takeNumber(Rest, Number) || !Number || !takeNumber(Rest, Index) || Index >= Files.size())
+    return "";
+  return Files[Index];
+}
+
 std::string nameSection(const std::vector<std::string> &Names, bool LittleEndian) {
   std::string Joined;
   for (const std::string &Name : Names) {
@@ -126,6 +173,7 @@ bool readCoverageData(Module &M, const MapVector<FunctionKey, CounterNeed> &Coun
     Data.Covmap.resize((Data.Covmap.size() + 7) & ~size_t(7));
   }
 
+  std::vector<std::string> Files = fileNames(Data.Covmap);
   DenseMap<uint64_t, std::string> NameOf = profileNames(M);
   std::vector<std::string> Names;
   for (GlobalVariable &GV : M.globals()) {
@@ -152,15 +200,24 @@ bool readCoverageData(Module &M, const MapVector<FunctionKey, CounterNeed> &Coun
     FunctionCounters F;
     F.NameHash = Key.first;
     F.Hash = Key.second;
-    F.First = Data.NumCounters;
     F.Count = It->second.Count;
-    F.Fidelity = It->second.Fidelity;
-    Data.NumCounters += F.Count;
+    F.F = It->second.F;
+    F.Scope = F.F->getSubprogram();
+    F.File = firstFile(Record, Files);
     Data.Functions.push_back(F);
   }
   if (!Names.empty())
     Data.Names = nameSection(Names, LittleEndian);
   return true;
+}
+
+void CoverageData::place() {
+  for (FunctionCounters &F : Functions) {
+    if (F.Fidelity == FidelityLine || F.Fidelity == FidelityOff)
+      F.Count = 0;
+    F.First = NumCounters;
+    NumCounters += F.Count;
+  }
 }
 
 void CoverageData::store(Module &M) const {
@@ -173,8 +230,9 @@ void CoverageData::store(Module &M) const {
   Node->addOperand(MDNode::get(
       Ctx, {MDString::get(Ctx, Covmap), MDString::get(Ctx, Covfun), MDString::get(Ctx, Names)}));
   for (const FunctionCounters &F : Functions)
-    Node->addOperand(MDNode::get(Ctx, {Number(F.NameHash), Number(F.Hash), Number(F.First),
-                                       Number(F.Count), Number(F.Fidelity)}));
+    Node->addOperand(MDNode::get(
+        Ctx, {Number(F.NameHash), Number(F.Hash), Number(F.First), Number(F.Count),
+              Number(F.Fidelity), Number(F.Flag), const_cast<DISubprogram *>(F.Scope)}));
 }
 
 bool CoverageData::load(const Module &M) {
@@ -196,6 +254,8 @@ bool CoverageData::load(const Module &M) {
     F.First = static_cast<uint32_t>(Number(2));
     F.Count = static_cast<uint32_t>(Number(3));
     F.Fidelity = static_cast<uint8_t>(Number(4));
+    F.Flag = N->getNumOperands() > 5 && Number(5) != 0;
+    F.Scope = N->getNumOperands() > 6 ? dyn_cast_or_null<DISubprogram>(N->getOperand(6)) : nullptr;
     NumCounters = std::max(NumCounters, F.First + F.Count);
     Functions.push_back(F);
   }

@@ -24,7 +24,8 @@ void functionRecords(ByteWriter &W, const CoverageData &Data) {
     W.number(F.First, 4);
     W.number(F.Count, 4);
     W.number(F.Fidelity, 1);
-    W.number(0, 7);
+    W.number(F.Flag, 1);
+    W.number(0, 6);
   }
 }
 
@@ -72,15 +73,17 @@ std::string functionTable(const CoverageData &Data, unsigned Width, const Object
                           const BitVector &Emitted, bool LittleEndian) {
   ByteWriter W(LittleEndian);
   W.bytes(ArrayRef<uint8_t>(TableMagic));
-  W.number(LayoutVersion, 2);
+  W.number(TableVersion, 2);
   W.number(Width, 2);
   W.number(Data.NumCounters, 4);
   W.bytes(ArrayRef<uint8_t>(ID.data(), ID.size()));
   W.number(Data.Functions.size(), 4);
-  uint32_t Bytes = (Data.NumCounters + 7) / 8;
+  uint32_t Bytes = (Data.NumCounters + 7) / 8 + 4 + Data.Lines.size();
   W.number(CounterHeaderSize + Data.Functions.size() * FunctionRecordSize + alignTo8(Bytes), 4);
   functionRecords(W, Data);
   W.bytes(bitmap(Emitted));
+  W.number(Data.Lines.size(), 4);
+  W.bytes(Data.Lines);
   W.pad(8);
   return W.take();
 }
@@ -93,7 +96,7 @@ ObjectID objectID(const Module &M, const CoverageData &Data, unsigned Width,
     W.number(S.size(), 8);
     W.bytes(S);
   };
-  Text("bpfcov object id 1");
+  Text("bpfcov object id 2");
   Text(LLVM_VERSION_STRING);
   W.number(M.getDataLayout().isLittleEndian(), 1);
   W.number(Width, 2);
@@ -104,6 +107,7 @@ ObjectID objectID(const Module &M, const CoverageData &Data, unsigned Width,
   functionRecords(W, Data);
   W.number(Data.NumCounters, 4);
   Text(bitmap(Emitted));
+  Text(Data.Lines);
   // The sidecar lists the programs, and their sections need not show in the mapping.
   for (const Function &F : M) {
     if (F.isDeclaration() || !F.hasSection())

@@ -5,6 +5,7 @@
 #include "bpfcov/CoverageData.h"
 #include "bpfcov/Diagnostics.h"
 #include "bpfcov/Layout.h"
+#include "bpfcov/LineCounters.h"
 #include "bpfcov/Marker.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/SmallPtrSet.h"
@@ -14,7 +15,6 @@
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/PatternMatch.h"
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Transforms/Utils/BasicBlockUtils.h"
 #include "llvm/Transforms/Utils/ModuleUtils.h"
 
@@ -24,13 +24,6 @@ using namespace llvm::PatternMatch;
 namespace bpfcov {
 
 namespace {
-enum class CounterKind { Count, Flag };
-
-cl::opt<CounterKind> CounterOption(
-    "bpfcov-counter", cl::desc("What a bpfcov counter holds"), cl::init(CounterKind::Count),
-    cl::values(clEnumValN(CounterKind::Count, "count", "exact 64-bit count (atomic add)"),
-               clEnumValN(CounterKind::Flag, "flag", "one byte that says reached")));
-
 constexpr char SectionName[] = ".data.bpfcov";
 constexpr char CountersName[] = "__bpfcov_counters";
 
@@ -42,14 +35,14 @@ constexpr unsigned MaxIndexChoices = 64;
 
 class Lowering {
 public:
-  Lowering(Module &M, const CoverageData &Data)
-      : M(M), Data(Data), Width(CounterOption == CounterKind::Flag ? 1 : 8),
-        Emitted(Data.NumCounters) {}
+  Lowering(Module &M, CoverageData &Data) : M(M), Data(Data) {}
 
   void run();
 
 private:
+  void placeLines();
   void createCounters();
+  void lowerMarkers();
   bool lower(CallInst &Marker);
   bool lowerChoice(CallInst &Marker);
   void update(IRBuilder<> &B, uint32_t Index, Value *Step);
@@ -62,9 +55,12 @@ private:
   Value *reload(IRBuilder<> &B, StringRef Asm, Constant *C, SmallPtrSetImpl<Instruction *> &Known);
 
   Module &M;
-  const CoverageData &Data;
-  unsigned Width;
+  CoverageData &Data;
+  unsigned Width = 8;
+  BitVector Flags; ///< counters that are one byte
   BitVector Emitted;
+  std::vector<LineSite> LineSites;
+  uint32_t FirstLine = 0; ///< the counter of LineSites[0]
   GlobalVariable *Counters = nullptr;
   SmallPtrSet<Instruction *, 32> Bases;
   SmallPtrSet<Instruction *, 32> Ones;
@@ -122,6 +118,25 @@ Value *stepCondition(Value *Step, bool &Negated) {
   return nullptr;
 }
 
+/// Plans the counters of "line" fidelity. Places are found before any update is there to be found.
+void Lowering::placeLines() {
+  std::vector<FunctionLine> Unsure;
+  LineSites = findLineSites(M, Data, Unsure);
+  FirstLine = Data.NumCounters;
+  Data.NumCounters += LineSites.size();
+  Data.Lines = lineTable(LineSites, Unsure, FirstLine);
+
+  Emitted.resize(Data.NumCounters);
+  Flags.resize(Data.NumCounters);
+  for (const FunctionCounters &F : Data.Functions)
+    if (F.Flag)
+      Flags.set(F.First, F.First + F.Count);
+  for (size_t I = 0; I < LineSites.size(); ++I)
+    if (LineSites[I].Flag)
+      Flags.set(FirstLine + I);
+  Width = Data.NumCounters && Flags.all() ? 1 : 8;
+}
+
 void Lowering::createCounters() {
   LLVMContext &Ctx = M.getContext();
   uint32_t Bytes = counterBlockSize(Data.NumCounters, Width) - CounterHeaderSize;
@@ -167,9 +182,12 @@ Value *Lowering::base(IRBuilder<> &B) {
 Value *Lowering::one(IRBuilder<> &B) { return reload(B, "$0 = $1", B.getInt64(1), Ones); }
 
 void Lowering::update(IRBuilder<> &B, uint32_t Index, Value *Step) {
-  Value *Ptr = B.CreateInBoundsGEP(B.getInt8Ty(), base(B),
-                                   B.getInt64(CounterHeaderSize + uint64_t(Index) * Width));
-  if (Width == 8) {
+  uint64_t Offset = CounterHeaderSize + uint64_t(Index) * Width;
+  bool Flag = Flags.test(Index);
+  if (Flag && Width == 8 && M.getDataLayout().isBigEndian())
+    Offset += 7; // the lowest byte of the number
+  Value *Ptr = B.CreateInBoundsGEP(B.getInt8Ty(), base(B), B.getInt64(Offset));
+  if (!Flag) {
     if (match(Step, m_One()))
       Step = one(B);
     // The result stays unused: the back end then picks the add without fetch, which every
@@ -215,7 +233,7 @@ void Lowering::updateWithStep(Instruction *Before, uint32_t Index, const CallIns
     return;
   }
   Value *Wide = B.CreateZExt(Step, B.getInt64Ty());
-  if (Width == 8) {
+  if (!Flags.test(Index)) {
     update(B, Index, Wide);
     return;
   }
@@ -270,8 +288,7 @@ void Lowering::finish() {
   appendSection(M, "__bpfcov_fun", functionTable(Data, Width, ID, Emitted, LittleEndian));
 }
 
-void Lowering::run() {
-  createCounters();
+void Lowering::lowerMarkers() {
   GlobalVariable *Tag = markerGlobal(M);
   for (Function &F : M) {
     SmallVector<CallInst *, 32> Markers;
@@ -290,6 +307,16 @@ void Lowering::run() {
     Tag->removeDeadConstantUsers();
     if (Tag->use_empty())
       Tag->eraseFromParent();
+  }
+}
+
+void Lowering::run() {
+  placeLines();
+  createCounters();
+  lowerMarkers();
+  for (size_t I = 0; I < LineSites.size(); ++I) {
+    IRBuilder<> B(LineSites[I].Before); // takes over the debug location
+    update(B, FirstLine + I, B.getInt64(1));
   }
   finish();
 }

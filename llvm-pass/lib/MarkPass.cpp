@@ -5,6 +5,7 @@
 #include "bpfcov/CoverageData.h"
 #include "bpfcov/Diagnostics.h"
 #include "bpfcov/Marker.h"
+#include "bpfcov/Policy.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/InstIterator.h"
@@ -81,6 +82,33 @@ bool hasProgram(const Module &M) {
   return false;
 }
 
+/// Chooses how each function is instrumented.
+bool decide(Module &M, CoverageData &Data) {
+  Policy P;
+  if (!P.load(M.getContext()))
+    return false;
+  DenseMap<Function *, FunctionCounters *> Known;
+  for (FunctionCounters &F : Data.Functions)
+    Known[F.F] = &F;
+  MapVector<Function *, Choice> Choices;
+  for (Function &F : M)
+    if (!F.isDeclaration()) {
+      FunctionCounters *Counters = Known.lookup(&F);
+      Choices[&F] = P.choose(Counters ? Counters->File : "", F.getName());
+    }
+  spread(Choices);
+  for (FunctionCounters &F : Data.Functions) {
+    Choice C = Choices[F.F];
+    F.Fidelity = C.Level;
+    F.Flag = C.Flag;
+    // A naked function is assembly that finds its arguments in registers, which an update would
+    // overwrite.
+    if (F.F->hasFnAttribute(Attribute::Naked))
+      F.Fidelity = FidelityOff;
+  }
+  return true;
+}
+
 void eraseAll(ArrayRef<IntrinsicInst *> Calls) {
   for (IntrinsicInst *II : Calls) {
     if (!II->use_empty())
@@ -112,12 +140,8 @@ PreservedAnalyses MarkPass::run(Module &M, ModuleAnalysisManager &) {
       if (K == Kind::Increment && readIncrement(*II, Inc)) {
         CounterNeed &Need = Counts[Inc.Key];
         Need.Count = std::max(Need.Count, Inc.NumCounters);
-        // A naked function is assembly that finds its arguments in registers, which an update
-        // would overwrite.
-        if (F.hasFnAttribute(Attribute::Naked))
-          Need.Fidelity = FidelityOff;
-        else
-          Increments.push_back(Inc);
+        Need.F = &F;
+        Increments.push_back(Inc);
       } else if (K != Kind::Removable && !Reported) {
         error(M.getContext(), K == Kind::Unsupported
                                   ? unsupported(*II)
@@ -138,16 +162,19 @@ PreservedAnalyses MarkPass::run(Module &M, ModuleAnalysisManager &) {
   CoverageData Data;
   if (!Failed)
     Failed = !readCoverageData(M, Counts, Data);
+  if (!Failed)
+    Failed = !decide(M, Data);
   if (!Failed) {
-    DenseMap<FunctionKey, uint32_t> First;
+    Data.place();
+    DenseMap<FunctionKey, const FunctionCounters *> Known;
     for (const FunctionCounters &F : Data.Functions)
-      First[{F.NameHash, F.Hash}] = F.First;
+      Known[{F.NameHash, F.Hash}] = &F;
     for (const Increment &Inc : Increments) {
-      auto It = First.find(Inc.Key);
-      if (It != First.end())
-        insertMarker(Inc.Call, It->second + Inc.Index, Inc.Step);
+      const FunctionCounters *F = Known.lookup(Inc.Key);
+      if (F && F->Count)
+        insertMarker(Inc.Call, F->First + Inc.Index, Inc.Step);
     }
-    if (Data.NumCounters)
+    if (!Data.Functions.empty())
       Data.store(M);
   }
   eraseAll(Calls);

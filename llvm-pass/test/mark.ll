@@ -57,4 +57,4 @@ declare void @llvm.instrprof.increment.step(ptr, i64, i32, i32, i64)
 
 ; CHECK: attributes #[[NM]] = { nomerge }
 ; CHECK: !bpfcov.coverage = !{![[HEAD:[0-9]+]], ![[F:[0-9]+]]}
-; CHECK: ![[F]] = !{i64 -3706093650706652785, i64 24, i64 0, i64 4, i64 0}
+; CHECK: ![[F]] = !{i64 -3706093650706652785, i64 24, i64 0, i64 4, i64 0, i64 0, null}

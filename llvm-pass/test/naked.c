@@ -5,8 +5,8 @@
 // RUN: %bpfcov -target bpf -O2 -c %s -o %t.o
 // RUN: llvm-readelf -x __bpfcov_fun %t.o | FileCheck --check-prefix=TABLE %s
 // TABLE: 0x00000040 03000000 00000000
-// The updates: bit 1 for prog, no bit for naked.
-// TABLE: 0x00000060 00000000 00000000 02000000
+// It has no counters, and the only one is that of prog.
+// TABLE: 0x00000060 00000000 00000000 01000000
 
 // CHECK: define {{.*}}@naked
 // CHECK-NOT: sideeffect "$0

@@ -27,7 +27,7 @@
 // EL: 42504643 4f561a01 01000800 03000000
 // EB: 42504643 4f561a01 00010008 00000003
 // RUN: llvm-readelf -x __bpfcov_fun %t.eb.o | FileCheck --check-prefix=TABLE %s
-// TABLE: 42504643 4f564601 00010008 00000003
+// TABLE: 42504643 4f564601 00020008 00000003
 //
 // RUN: llvm-profdata merge %S/Inputs/empty.proftext -o %t.profdata
 // RUN: llvm-cov export -format=lcov -instr-profile %t.profdata %t.el.o | FileCheck --check-prefix=LCOV %s

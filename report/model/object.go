@@ -88,7 +88,7 @@ func openObject(m *meta.Meta) (*object, error) {
 			}
 			continue
 		}
-		if f.NumCounters > int(same[i].Count) {
+		if x := same[i]; x.Fidelity < meta.Line && f.NumCounters > int(x.Count) {
 			return fail(fmt.Errorf("%w: function %s has %d counters in the mapping and %d in the object",
 				collect.ErrBuildMismatch, f.Name, f.NumCounters, same[i].Count))
 		}
@@ -117,7 +117,7 @@ func (o *object) check(c *collect.ObjectCounters, cell collect.Cell) error {
 func (o *object) counts(c *collect.ObjectCounters, negative func(*covmap.Function)) covmap.Algebra {
 	return covmap.CountsClamped(func(f *covmap.Function) []uint64 {
 		x := o.counters[f]
-		if x == nil || c == nil || len(f.Regions) == 1 && f.Regions[0].Count.IsZero() {
+		if x == nil || c == nil || x.Fidelity >= meta.Line || len(f.Regions) == 1 && f.Regions[0].Count.IsZero() {
 			return nil // LLVM drops the last kind when its counter is not 0; its code stays code
 		}
 		return c.Counts[x.First : x.First+x.Count]
@@ -143,10 +143,12 @@ func (o *object) ranks(c *collect.ObjectCounters, w *words) *ranks {
 		switch {
 		case f.Dummy():
 			return unused
+		case x != nil && x.Fidelity == meta.Off:
+			return off
+		case x != nil && x.Fidelity == meta.Line:
+			return folded
 		case x == nil || id < 0 || id >= int64(x.Count):
 			return removed
-		case x.Fidelity == meta.Off:
-			return off
 		}
 		n := int(x.First) + int(id)
 		if n < len(o.meta.Emitted) && !o.meta.Emitted[n] {

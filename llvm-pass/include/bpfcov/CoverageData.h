@@ -11,6 +11,7 @@
 #define BPFCOV_COVERAGEDATA_H
 
 #include "llvm/ADT/MapVector.h"
+#include "llvm/IR/DebugInfoMetadata.h"
 #include "llvm/IR/Module.h"
 #include <cstdint>
 #include <string>
@@ -27,13 +28,17 @@ enum Fidelity : uint8_t {
   FidelityOff = 3
 };
 
-/// One function of the mapping that has counters.
+/// One function of the mapping that this unit uses.
 struct FunctionCounters {
   uint64_t NameHash = 0; ///< low 64 bits of the MD5 of the profile name
   uint64_t Hash = 0;     ///< clang's structural hash
   uint32_t First = 0;    ///< index of its first counter in the module's array
-  uint32_t Count = 0;
+  uint32_t Count = 0;    ///< clang's counters; none at "line" and "off"
   uint8_t Fidelity = FidelityRegion;
+  bool Flag = false;                           ///< counters say reached, and not how often
+  const llvm::DISubprogram *Scope = nullptr;   ///< its code in debug information, if any
+  llvm::Function *F = nullptr;                 ///< only before the optimiser
+  std::string File;                            ///< as in the mapping; only before the optimiser
 };
 
 /// The coverage data of one module, already in the target's byte order.
@@ -43,6 +48,10 @@ struct CoverageData {
   std::string Names;  ///< contents of section __llvm_prf_names, not compressed
   std::vector<FunctionCounters> Functions;
   uint32_t NumCounters = 0;
+  std::string Lines; ///< which counter is for which lines at "line", see Layout.h
+
+  /// Gives each function its counters.
+  void place();
 
   /// Puts the data into, or gets it from, the named metadata !bpfcov.coverage. load returns false
   /// when the module has none.
@@ -57,12 +66,12 @@ using FunctionKey = std::pair<uint64_t, uint64_t>;
 /// What the increments of a function say about it.
 struct CounterNeed {
   uint32_t Count = 0;
-  uint8_t Fidelity = FidelityRegion;
+  llvm::Function *F = nullptr;
 };
 
 /// Reads the mapping constants of M. Counts has every function that has increments. Functions
-/// without a mapping record (bodies in system headers) get no counters: no region would read them.
-/// Returns false after a diagnostic when a constant does not look like clang's.
+/// without a mapping record (bodies in system headers) are left out: no region would read their
+/// counters. The caller decides on fidelities and then calls CoverageData::place. Returns false after a diagnostic when a constant does not look like clang's.
 bool readCoverageData(llvm::Module &M, const llvm::MapVector<FunctionKey, CounterNeed> &Counts,
                       CoverageData &Data);
 
