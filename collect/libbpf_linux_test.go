@@ -181,17 +181,7 @@ func TestWatchOrphan(t *testing.T) {
 // With a light skeleton programs are loaded from inside the kernel, where no system call is seen.
 func TestWatchLightSkeleton(t *testing.T) {
 	obj := buildProbe(t)
-	tool := anyOf(t, "bpftool")
-	dir := t.TempDir()
-	skel, err := exec.Command(tool, "gen", "skeleton", "-L", obj).Output()
-	if err != nil {
-		t.Skipf("bpftool gen skeleton -L: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "probe.lskel.h"), skel, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	loader := filepath.Join(dir, "light")
-	compile(t, anyOf(t, "cc", "gcc"), "-O2", "-I"+dir, "-o", loader, "testdata/light.c", "-lbpf")
+	loader := buildSkeleton(t, obj, "light.c", "probe.lskel.h", "-L")
 	cmd := exec.Command(loader)
 	in, err := cmd.StdinPipe()
 	if err != nil {

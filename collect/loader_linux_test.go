@@ -3,9 +3,11 @@
 package collect
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -18,6 +20,7 @@ import (
 	"github.com/bpfcov/bpfcov/instrument/meta"
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
@@ -153,6 +156,14 @@ func loader(script string) error {
 				Instructions: asm.Instructions{asm.Mov.Reg(asm.R0, asm.R9), asm.Return()}}, ebpf.ProgramOptions{LogDisabled: true}); e == nil {
 				err = errors.New("program badplain: want it refused")
 			}
+		case "watch": // another loader, as a watcher that is watched itself
+			cmd := exec.Command("/proc/self/exe")
+			cmd.Env = append(os.Environ(), loaderEnv+"=main=2")
+			cmd.Stderr = os.Stderr
+			var res *Result
+			if res, err = Watch(context.Background(), cmd, WatchOptions{Watcher: Watcher(arg)}); err == nil {
+				fmt.Println(res.Watcher, res.Objects[0].Counts)
+			}
 		case "kill":
 			err = unix.Kill(os.Getpid(), unix.SIGKILL)
 		case "exit":
@@ -185,6 +196,16 @@ func loader(script string) error {
 			var p *ebpf.Program
 			if p, err = o.load("other"); err == nil {
 				err = p.Pin(arg)
+			}
+		case "attach": // count every system call of the machine, until the link's pin is removed
+			var p *ebpf.Program
+			var l link.Link
+			if p, err = ebpf.NewProgram(&ebpf.ProgramSpec{Name: "other", Type: ebpf.RawTracepoint, License: "GPL",
+				Instructions: o.program("other")}); err != nil {
+				break
+			}
+			if l, err = link.AttachRawTracepoint(link.RawTracepointOptions{Name: "sys_enter", Program: p}); err == nil {
+				err = l.Pin(arg)
 			}
 		case "runprog":
 			var p *ebpf.Program

@@ -1,12 +1,43 @@
 package collect
 
 import (
+	"fmt"
 	"os"
 	"time"
 )
 
+// Watcher is a way to see what a command loads. docs/collection.md compares them.
+type Watcher string
+
+// The watchers. They differ in what they allow the command to do, and in what can be said of its programs.
+const (
+	// WatcherAuto is WatcherNotify, or WatcherTrace where this process is itself under a filter with a listener.
+	WatcherAuto Watcher = ""
+	// WatcherNotify stops loads by a seccomp filter with a listener, of which the kernel allows one.
+	WatcherNotify Watcher = "notify"
+	// WatcherTrace stops them by a seccomp filter and ptrace(2), of which the kernel allows one tracer.
+	WatcherTrace Watcher = "trace"
+	// WatcherSweep stops nothing: it looks every millisecond for programs that are new in the kernel. It takes what
+	// anybody loads meanwhile for the command's, misses what lives shorter, and never knows what the
+	// verifier removed or refused.
+	WatcherSweep Watcher = "sweep"
+)
+
+// ParseWatcher returns the watcher of a name; "auto" and "" are [WatcherAuto].
+func ParseWatcher(name string) (Watcher, error) {
+	switch w := Watcher(name); w {
+	case "auto":
+		return WatcherAuto, nil
+	case WatcherAuto, WatcherNotify, WatcherTrace, WatcherSweep:
+		return w, nil
+	}
+	return "", fmt.Errorf("watcher %q: want auto, notify, trace or sweep", name)
+}
+
 // WatchOptions are the options of [Watch]. The zero value is valid.
 type WatchOptions struct {
+	// Watcher is how to watch.
+	Watcher Watcher
 	// Snapshot, if not nil, is called with all counters about every Interval while they change.
 	// Its argument is the callee's, but for the sites of flows, which must not be changed. Calls do
 	// not overlap, and none happens after Watch returned.
@@ -50,6 +81,11 @@ type Result struct {
 	Duration time.Duration
 	// Orphans is set when processes of the command were alive when Watch returned.
 	Orphans bool
+	// Watcher is the one that was used.
+	Watcher Watcher
+	// WantedListener is set when the command asked for a seccomp listener of its own and, because of
+	// the watcher's, got EBUSY. [WatcherTrace] lets it have one.
+	WantedListener bool
 
 	release func() error
 }

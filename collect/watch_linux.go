@@ -45,13 +45,11 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	memlock, restore := raiseMemlock()
 	defer restore()
 	start := time.Now()
-	l, err := notify.Start(cmd, memlock)
-	if errors.Is(err, notify.ErrBusy) {
-		return nil, fmt.Errorf("watch %s: %w: run it outside of the other one", cmd.Path, ErrListener)
-	} else if err != nil {
+	l, kind, err := startUnder(o.Watcher, cmd, memlock)
+	if err != nil {
 		return nil, err
 	}
-	w.l = l
+	w.l, w.always = l, kind == WatcherSweep
 
 	listening, working := make(chan notify.Event, 1), make(chan struct{})
 	go func() { listening <- w.listen() }()
@@ -67,14 +65,17 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	})
 	waitErr := cmd.Wait()
 	stopKill()
-	res := &Result{State: cmd.ProcessState, Err: waitErr, Duration: time.Since(start)}
+	res := &Result{State: cmd.ProcessState, Err: waitErr, Duration: time.Since(start), Watcher: kind}
+	if s, ok := l.(*notify.Sweeper); ok {
+		s.End()
+	}
 
 	res.Orphans = !w.drain(listening)
 	w.finish(working)
 	stopSnapshots()
 	res.Objects, res.Programs = w.settle(), w.programs()
 	w.mu.Lock()
-	res.Loads = w.total
+	res.Loads, res.WantedListener = w.total, w.wanted
 	w.mu.Unlock()
 	if !res.Orphans {
 		l.Close()
@@ -92,11 +93,39 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	return res, nil
 }
 
+// startUnder starts cmd under a watcher.
+func startUnder(kind Watcher, cmd *exec.Cmd, memlock *unix.Rlimit) (notify.Source, Watcher, error) {
+	switch kind {
+	case WatcherAuto, WatcherNotify:
+		l, err := notify.Start(cmd, memlock)
+		switch {
+		case err == nil:
+			return l, WatcherNotify, nil
+		case !errors.Is(err, notify.ErrBusy):
+			return nil, "", err
+		case kind == WatcherNotify:
+			return nil, "", fmt.Errorf("watch %s: %w: run it outside of the other one, or with the watcher \"trace\"", cmd.Path, ErrListener)
+		}
+		fallthrough
+	case WatcherTrace:
+		t, err := notify.StartTraced(cmd, memlock)
+		if errors.Is(err, notify.ErrNoTrace) {
+			err = fmt.Errorf("watch %s: %w; the watcher \"sweep\" needs no tracer", cmd.Path, err)
+		}
+		return t, WatcherTrace, err
+	case WatcherSweep:
+		s, err := notify.StartPlain(cmd, memlock)
+		return s, WatcherSweep, err
+	}
+	_, err := ParseWatcher(string(kind))
+	return nil, "", err
+}
+
 // watcher is the state of one Watch. The listening goroutine owns l and procs.
 type watcher struct {
 	o     WatchOptions
 	order binary.ByteOrder
-	l     *notify.Listener
+	l     notify.Source
 	procs processes
 	table *mapTable
 	jobs  chan *load
@@ -112,6 +141,8 @@ type watcher struct {
 	total     int
 	sweeping  bool
 	sweeps    int
+	always    bool      // sweeping, from beginning to end
+	wanted    bool      // the command asked for a listener of its own
 	ended     time.Time // of the command; zero while it runs
 	changed   bool
 }
@@ -187,6 +218,9 @@ func (w *watcher) sweepInterval() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
+	case w.always:
+		w.sweeping = true
+		return 1
 	case !w.sweeping:
 		return -1
 	case w.sweeps < 500:
@@ -205,6 +239,11 @@ func (w *watcher) call(c *notify.Call) {
 			w.o.Log("a call of thread %d was not understood: %v", c.TID, r)
 		}
 	}()
+	if c.Cmd == notify.OwnListener {
+		w.ownListener()
+		w.l.Continue(c.ID)
+		return
+	}
 	w.mu.Lock()
 	waiting := len(w.pending) > 0 || w.sweeping
 	w.mu.Unlock()
@@ -221,6 +260,20 @@ func (w *watcher) call(c *notify.Call) {
 		return
 	}
 	w.l.Continue(c.ID)
+}
+
+// ownListener notes that the command asks for a seccomp listener, which it gets from a tracer only.
+func (w *watcher) ownListener() {
+	if _, ok := w.l.(*notify.Listener); !ok {
+		return
+	}
+	w.mu.Lock()
+	first := !w.wanted
+	w.wanted = true
+	w.mu.Unlock()
+	if first {
+		w.o.Log("the command asks for a seccomp listener of its own, and the kernel allows one: the watcher \"trace\" leaves it to the command")
+	}
 }
 
 // drain waits for the processes that outlive the command, and reports whether none is left.

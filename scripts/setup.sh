@@ -9,7 +9,7 @@ llvm=${BPFCOV_LLVM:-19}
 
 build_packages=(git g++ "clang-$llvm" "llvm-$llvm-dev" "llvm-$llvm")
 demo_packages=(qemu-system-x86 qemu-system-arm libbpf-dev linux-libc-dev)
-test_packages=("llvm-$llvm-tools" python3 cmake ninja-build lcov bpftool gcc libelf-dev zlib1g-dev xz-utils qemu-system-misc qemu-system-ppc)
+test_packages=("llvm-$llvm-tools" python3 cmake ninja-build lcov bpftool strace gcc libelf-dev zlib1g-dev xz-utils qemu-system-misc qemu-system-ppc)
 # The other compilers that the pass and the decoder are tested with.
 for major in 14 15 16 22; do
 	test_packages+=("clang-$major" "llvm-$major" "llvm-$major-dev" "llvm-$major-tools")

@@ -70,6 +70,28 @@ int main(int argc, char **argv)
 				_exit(0);
 			}
 			waitpid(pid, NULL, 0);
+		} else if (!strcmp(word, "daemon")) { // goes on in the background, of another session and without a parent
+			if (fork())
+				_exit(0);
+			setsid();
+			if (fork())
+				_exit(0);
+			usleep(50000); // until the command has ended
+		} else if (!strcmp(word, "reuse")) { // with the maps of the object before
+			struct bpf_object *next = bpf_object__open_file(path, NULL);
+			struct bpf_map *map, *from;
+
+			bpf_object__for_each_map(map, next) {
+				from = bpf_object__find_map_by_name(obj, bpf_map__name(map));
+				if (from && bpf_map__reuse_fd(map, bpf_map__fd(from)))
+					perror(bpf_map__name(map));
+			}
+			if (bpf_object__load(next)) {
+				fprintf(stderr, "%s: cannot be loaded with the maps of another\n", path);
+				return 1;
+			}
+			bpf_object__close(obj);
+			obj = next;
 		} else if (!strcmp(word, "threads")) {
 			pthread_t t[8];
 

@@ -19,6 +19,10 @@ const (
 	ProgAttach        = 8
 	RawTracepointOpen = 17
 	LinkCreate        = 28
+
+	// OwnListener stands for a call of seccomp(2) that asks for a listener, which fails with EBUSY while
+	// there is one of ours.
+	OwnListener = -1
 )
 
 // auditArch is AUDIT_ARCH_* of include/uapi/linux/audit.h. System calls of another ABI in the same
@@ -39,13 +43,15 @@ func auditArch() uint32 {
 	panic("no audit architecture for " + runtime.GOARCH) // excluded by the build constraint
 }
 
-// program returns the classic BPF program of the filter. It reads struct seccomp_data: the system
-// call number at offset 0, the architecture at 4, and the low half of args[0] at 16 or, on big endian
-// machines, 20.
-func program() []unix.SockFilter {
+// program returns the classic BPF program of the filter, which answers action to the reported calls. It
+// reads struct seccomp_data: the system call number at offset 0, the architecture at 4, and the low
+// halves of args[0] and args[1] at 16 and 24 or, on big endian machines, 20 and 28. What a
+// number alone decides the kernel remembers, and does not run the program for it (5.11).
+func program(action uint32) []unix.SockFilter {
 	const (
 		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		jeq   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		jset  = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
 		ret   = unix.BPF_RET | unix.BPF_K
 		allow = 0xff // patched below
 		notif = 0xfe
@@ -56,7 +62,14 @@ func program() []unix.SockFilter {
 	}
 	p := []unix.SockFilter{
 		{Code: load, K: 0},
-		{Code: jeq, K: unix.SYS_BPF, Jf: allow},
+		{Code: jeq, K: unix.SYS_BPF, Jt: 7},
+		{Code: jeq, K: unix.SYS_SECCOMP, Jf: allow},
+		{Code: load, K: 4},
+		{Code: jeq, K: auditArch(), Jf: allow},
+		{Code: load, K: arg0},
+		{Code: jeq, K: unix.SECCOMP_SET_MODE_FILTER, Jf: allow},
+		{Code: load, K: arg0 + 8},
+		{Code: jset, K: unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, Jt: notif, Jf: allow},
 		{Code: load, K: 4},
 		{Code: jeq, K: auditArch(), Jf: allow},
 		{Code: load, K: arg0},
@@ -66,7 +79,7 @@ func program() []unix.SockFilter {
 		{Code: jeq, K: RawTracepointOpen, Jt: notif},
 		{Code: jeq, K: ObjPin, Jt: notif},
 		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
-		{Code: ret, K: unix.SECCOMP_RET_USER_NOTIF},
+		{Code: ret, K: action},
 	}
 	allowAt, notifAt := len(p)-2, len(p)-1
 	for i := range p {
@@ -83,19 +96,25 @@ func program() []unix.SockFilter {
 }
 
 // install puts the filter on the calling thread, to be inherited by all that it starts, and returns
-// the listener. It does not set no_new_privs, which would break setuid programs below the command:
-// the caller needs CAP_SYS_ADMIN in its user namespace instead.
-func install() (listener int, err error) {
-	p := program()
-	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
+// the listener, or -1 when a tracer is to see the calls. It does not set no_new_privs, which would break
+// setuid programs below the command: the caller needs CAP_SYS_ADMIN in its user namespace instead.
+func install(traced bool) (listener int, err error) {
 	// Without SPEC_ALLOW kernels before 5.16 slow all of the command down with mitigations.
 	// WAIT_KILLABLE_RECV (6.0) keeps signals such as those of Go's scheduler from interrupting
 	// a call that is being looked at.
+	p := program(unix.SECCOMP_RET_USER_NOTIF)
 	flags := uintptr(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW |
 		unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+	if traced {
+		p, flags = program(unix.SECCOMP_RET_TRACE), unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+	}
+	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
 	for _, f := range []uintptr{flags, flags &^ unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV} {
 		fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, f, uintptr(unsafe.Pointer(&prog)))
-		if errno == 0 {
+		switch {
+		case errno == 0 && traced:
+			return -1, nil
+		case errno == 0:
 			return int(fd), nil
 		}
 		if err = errno; errno != unix.EINVAL {

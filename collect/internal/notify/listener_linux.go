@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Call is one stopped bpf(2) call. Its thread waits until [Listener.Continue].
+// Call is one stopped call. Its thread waits until Continue.
 type Call struct {
 	ID   uint64
 	TID  int // of the calling thread, as the calling process sees it; 0 when it cannot
@@ -21,8 +21,30 @@ type Call struct {
 	Size uint32
 }
 
-// Listener receives the calls of one filter. Its methods are for one goroutine at a time, but for
-// [Listener.Stop].
+// Source is where the reported calls of a command come from. Its methods are for one goroutine at a time,
+// but for Stop.
+type Source interface {
+	// Next waits for the next call, up to timeout milliseconds, for ever if negative.
+	Next(c *Call, timeout int) (Event, error)
+	// Valid reports whether the call still waits. What was read from its process before is then known
+	// to be from that process and not from a later one with the same id.
+	Valid(id uint64) bool
+	// Continue lets a call go on as if nothing had been. A call that is gone is none of our business.
+	Continue(id uint64)
+	// Drain continues all calls unseen until no process is left, or Stop.
+	Drain() error
+	// Stop makes Next return [EventStop] as soon as no call waits. It may be called from anywhere.
+	Stop()
+	// Restart undoes Stop.
+	Restart()
+	// HandOver has the calls of the processes that are left continued without this process. The source
+	// is closed.
+	HandOver() error
+	// Close gives the source up.
+	Close()
+}
+
+// Listener is the [Source] of a filter with a listener.
 type Listener struct {
 	fd   int
 	wake int // eventfd
@@ -80,7 +102,7 @@ const (
 	EventTimeout              // nothing happened in time
 )
 
-// Next waits for the next call, up to timeout milliseconds, for ever if negative.
+// Next implements [Source].
 func (l *Listener) Next(c *Call, timeout int) (Event, error) {
 	for {
 		fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(l.wake), Events: unix.POLLIN}}
@@ -107,18 +129,20 @@ func (l *Listener) Next(c *Call, timeout int) (Event, error) {
 		}
 		m := (*notification)(unsafe.Pointer(&l.notif[0]))
 		*c = Call{ID: m.id, TID: int(m.pid), Cmd: int(int32(m.args[0])), Attr: m.args[1], Size: uint32(m.args[2])}
+		if m.nr == unix.SYS_SECCOMP {
+			*c = Call{ID: m.id, TID: int(m.pid), Cmd: OwnListener}
+		}
 		return EventCall, nil
 	}
 }
 
-// Valid reports whether the call still waits. What was read from its process before is then known to
-// be from that process and not from a later one with the same id.
+// Valid implements [Source].
 func (l *Listener) Valid(id uint64) bool {
 	b := unsafe.Slice((*byte)(unsafe.Pointer(&id)), 8)
 	return ioctl(l.fd, ioctlIDValid, b) == nil
 }
 
-// Continue lets a call go on as if nothing had been. A call that is gone is none of our business.
+// Continue implements [Source].
 func (l *Listener) Continue(id uint64) {
 	clear(l.resp)
 	r := (*response)(unsafe.Pointer(&l.resp[0]))
@@ -127,30 +151,36 @@ func (l *Listener) Continue(id uint64) {
 	}
 }
 
-// Drain continues all calls unseen until no process is left, or Stop.
-func (l *Listener) Drain() error {
+// Drain implements [Source].
+func (l *Listener) Drain() error { return drain(l) }
+
+func drain(s Source) error {
 	for {
 		var c Call
-		switch ev, err := l.Next(&c, -1); {
+		switch ev, err := s.Next(&c, -1); {
 		case err != nil:
 			return err
 		case ev != EventCall:
 			return nil
 		}
-		l.Continue(c.ID)
+		s.Continue(c.ID)
 	}
 }
 
-// Stop makes Next return [EventStop] as soon as no call waits. It may be called from anywhere.
-func (l *Listener) Stop() {
+// Stop implements [Source].
+func (l *Listener) Stop() { wakeUp(l.wake) }
+
+// Restart implements [Source].
+func (l *Listener) Restart() { unWake(l.wake) }
+
+func wakeUp(eventfd int) {
 	one := [8]byte{1, 1, 1, 1, 1, 1, 1, 1}
-	unix.Write(l.wake, one[:]) // an eventfd takes any number but the largest
+	unix.Write(eventfd, one[:]) // an eventfd takes any number but the largest
 }
 
-// Restart undoes Stop.
-func (l *Listener) Restart() {
+func unWake(eventfd int) {
 	var b [8]byte
-	unix.Read(l.wake, b[:])
+	unix.Read(eventfd, b[:])
 }
 
 // Close gives the listener up. When processes with the filter are left, all their reported calls fail
@@ -160,7 +190,7 @@ func (l *Listener) Close() {
 	unix.Close(l.wake)
 }
 
-// HandOver gives the listener to a small process of its own, which drains it until no process with the
+// HandOver implements [Source]. It gives the listener to a small process of its own, which drains it until no process with the
 // filter is left. The listener is closed.
 func (l *Listener) HandOver() error {
 	defer l.Close()

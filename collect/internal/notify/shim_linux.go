@@ -15,7 +15,7 @@ import (
 )
 
 // Main does nothing unless the program was started by [Start] as a shim, or by
-// [Listener.HandOver]; then it does its work and never returns.
+// [Listener.HandOver], or to trace the command; then it does its work and never returns.
 func Main() {
 	switch os.Args[0] {
 	case shimName:
@@ -25,6 +25,16 @@ func Main() {
 			l.Drain()
 		}
 		os.Exit(0)
+	case traceName:
+		runtime.LockOSThread()
+		trace(3)
+	}
+}
+
+// The shim is traced from before its execve on, and known by its first thread.
+func init() {
+	if os.Args[0] == shimName {
+		runtime.LockOSThread() // in an init function: the thread that main runs on is the first one
 	}
 }
 
@@ -61,15 +71,21 @@ func become(sock int, f *os.File) (stage string, err error) {
 	if err != nil {
 		return "order", err
 	}
-	listener, err := install()
+	listener, err := install(o.Traced)
 	if err != nil {
 		return "filter", err
 	}
-	if err := unix.Sendmsg(sock, []byte{0}, unix.UnixRights(listener), nil, 0); err != nil {
+	var rights []byte
+	if !o.Traced {
+		rights = unix.UnixRights(listener)
+	}
+	if err := unix.Sendmsg(sock, []byte{0}, rights, nil, 0); err != nil {
 		return "listener", err
 	}
-	if err := unix.Close(listener); err != nil {
-		return "listener", err
+	if !o.Traced {
+		if err := unix.Close(listener); err != nil {
+			return "listener", err
+		}
 	}
 	if o.Memlock != nil {
 		if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, o.Memlock); err != nil {

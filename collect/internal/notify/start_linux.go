@@ -21,13 +21,19 @@ import (
 const (
 	shimName  = "bpfcov-shim"
 	drainName = "bpfcov-drain"
+	traceName = "bpfcov-trace"
 )
 
 // handshakeTimeout is ample for executing a program on an emulated, busy machine.
 const handshakeTimeout = 60 * time.Second
 
-// ErrBusy is returned by [Start] when the calling process is itself under a filter with a listener.
-var ErrBusy = errors.New("a seccomp filter with a listener is in place already")
+// Errors of starting that callers tell apart.
+var (
+	// ErrBusy is returned by [Start] when the calling process is itself under a filter with a listener.
+	ErrBusy = errors.New("a seccomp filter with a listener is in place already")
+	// ErrNoTrace is returned by [StartTraced] when the kernel does not let the command be traced.
+	ErrNoTrace = errors.New("the command cannot be traced")
+)
 
 // order is what the shim is told to become.
 type order struct {
@@ -41,6 +47,7 @@ type order struct {
 	Credential *syscall.Credential
 	Ambient    []uintptr // only with Credential
 	Memlock    *unix.Rlimit
+	Traced     bool
 }
 
 // refusal is what the shim answers when it cannot. Errno is 0 when there is none.
@@ -54,16 +61,48 @@ type refusal struct {
 // cmd.Process is the command and cmd.Wait waits for it. memlock, if not nil, becomes the command's
 // limit of locked memory.
 func Start(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
-	if os.Args[0] == shimName {
-		return nil, errors.New("main must call collect.MaybeShim before anything else")
-	}
-	if cmd.Err != nil {
-		return nil, cmd.Err
+	if err := startable(cmd); err != nil {
+		return nil, err
 	}
 	if cmd.SysProcAttr == nil || cmd.SysProcAttr.Pdeathsig == 0 {
 		return startOnThread(cmd, memlock)
 	}
-	return startShim(cmd, memlock)
+	fd, err := startShim(cmd, &order{Memlock: memlock}, func(int) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	l, err := newListener(fd)
+	if err != nil {
+		unix.Close(fd)
+		cmd.Process.Kill()
+		cmd.Wait()
+		return nil, err
+	}
+	return l, nil
+}
+
+// StartTraced is [Start] with a tracer in place of a listener.
+func StartTraced(cmd *exec.Cmd, memlock *unix.Rlimit) (*Tracer, error) {
+	if err := startable(cmd); err != nil {
+		return nil, err
+	}
+	t, err := newTracer()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := startShim(cmd, &order{Memlock: memlock, Traced: true}, t.seize); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func startable(cmd *exec.Cmd) error {
+	switch os.Args[0] {
+	case shimName, drainName, traceName:
+		return errors.New("main must call collect.MaybeShim before anything else")
+	}
+	return cmd.Err
 }
 
 // startOnThread puts the filter on a thread of the calling process, forks the command there, so that it
@@ -90,7 +129,7 @@ func startOnThread(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
 			runtime.UnlockOSThread()
 			return
 		}
-		fd, err := install()
+		fd, err := install(false)
 		if err != nil {
 			done <- result{-1, filterError(err)}
 			return
@@ -131,17 +170,18 @@ func filterError(err error) error {
 	return r.err(&order{})
 }
 
-// startShim is for a command that is to get a signal when its parent dies: the kernel sends that when
-// the thread that forked ends.
-func startShim(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
+// startShim starts the shim and has it become the command, and returns the listener, -1 with a tracer. It is for a
+// command that is traced, which has to be before its execve, and for one that is to get a signal when its
+// parent dies: the kernel sends that when the thread that forked ends. started is called with the process id.
+func startShim(cmd *exec.Cmd, o *order, started func(pid int) error) (listener int, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("socketpair: %w", err)
+		return -1, fmt.Errorf("socketpair: %w", err)
 	}
 	ours, theirs := os.NewFile(uintptr(pair[0]), "shim"), os.NewFile(uintptr(pair[1]), "shim")
 	defer ours.Close()
 
-	o := order{Path: cmd.Path, Args: cmd.Args, Env: cmd.Environ(), Memlock: memlock}
+	o.Path, o.Args, o.Env = cmd.Path, cmd.Args, cmd.Environ()
 	if len(o.Args) == 0 {
 		o.Args = []string{cmd.Path}
 	}
@@ -163,25 +203,21 @@ func startShim(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
 	restore()
 	theirs.Close()
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
-	fd, err := handshake(pair[0], ours, &o)
+	listener = -1
+	if err = started(cmd.Process.Pid); err == nil {
+		listener, err = handshake(pair[0], ours, o)
+	}
 	if err != nil {
-		if fd >= 0 {
-			unix.Close(fd)
+		if listener >= 0 {
+			unix.Close(listener)
 		}
 		cmd.Process.Kill()
 		cmd.Wait()
-		return nil, err
+		return -1, err
 	}
-	l, err := newListener(fd)
-	if err != nil {
-		unix.Close(fd)
-		cmd.Process.Kill()
-		cmd.Wait()
-		return nil, err
-	}
-	return l, nil
+	return listener, nil
 }
 
 // takeOver moves what would keep the shim from working from attr into the order.
@@ -212,6 +248,7 @@ func handshake(sock int, f *os.File, o *order) (listener int, err error) {
 	}
 	var answer []byte
 	listener = -1
+	installed := false
 	for {
 		buf, oob := make([]byte, 4096), make([]byte, unix.CmsgSpace(4*4))
 		n, oobn, _, _, err := unix.Recvmsg(sock, buf, oob, unix.MSG_CMSG_CLOEXEC)
@@ -223,16 +260,19 @@ func handshake(sock int, f *os.File, o *order) (listener int, err error) {
 		case err != nil:
 			return listener, err
 		}
+		if n == 0 {
+			break
+		}
 		if oobn > 0 && listener < 0 {
 			if listener, err = receivedFD(oob[:oobn]); err != nil {
 				return -1, err
 			}
-			n = 0 // the byte that carried it
 		}
-		answer = append(answer, buf[:n]...)
-		if n == 0 && oobn == 0 {
-			break
+		buf = buf[:n]
+		if !installed && buf[0] == 0 { // a refusal begins with the length of a text
+			installed, buf = true, buf[1:]
 		}
+		answer = append(answer, buf...)
 	}
 	if len(answer) > 0 {
 		r, err := decodeRefusal(answer)
@@ -241,8 +281,8 @@ func handshake(sock int, f *os.File, o *order) (listener int, err error) {
 		}
 		return listener, r.err(o)
 	}
-	if listener < 0 {
-		return -1, noShim
+	if !installed || listener < 0 && !o.Traced {
+		return listener, noShim
 	}
 	return listener, nil
 }

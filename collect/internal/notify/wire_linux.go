@@ -22,6 +22,7 @@ func (o *order) encode() []byte {
 	b = appendStrings(b, o.Env)
 	b = appendString(b, o.Chroot)
 	b = appendString(b, o.Dir)
+	b = appendBool(b, o.Traced)
 	b = binary.AppendUvarint(b, uint64(o.Pdeathsig))
 	if c := o.Credential; c == nil {
 		b = append(b, 0)
@@ -52,7 +53,7 @@ func (o *order) encode() []byte {
 
 func decodeOrder(b []byte) (*order, error) {
 	w := wire{b: b}
-	o := &order{Path: w.string(), Args: w.strings(), Env: w.strings(), Chroot: w.string(), Dir: w.string(), Pdeathsig: int(w.uint())}
+	o := &order{Path: w.string(), Args: w.strings(), Env: w.strings(), Chroot: w.string(), Dir: w.string(), Traced: w.uint() != 0, Pdeathsig: int(w.uint())}
 	if w.uint() != 0 {
 		c := &syscall.Credential{Uid: uint32(w.uint()), Gid: uint32(w.uint()), NoSetGroups: w.uint() != 0}
 		for range w.count() {
@@ -79,6 +80,13 @@ func decodeRefusal(b []byte) (*refusal, error) {
 	w := wire{b: b}
 	r := &refusal{Stage: w.string(), Text: w.string(), Errno: int(w.uint())}
 	return r, w.end()
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func appendString(b []byte, s string) []byte {

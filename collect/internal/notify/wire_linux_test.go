@@ -14,7 +14,7 @@ func TestWire(t *testing.T) {
 	for _, want := range []*order{
 		{Path: "/bin/true", Args: []string{"true"}, Env: []string{}},
 		{
-			Path: "/x", Args: []string{"x", "", "a b"}, Env: []string{"A=b", "C="}, Chroot: "/root", Dir: "/d", Pdeathsig: 9,
+			Path: "/x", Traced: true, Args: []string{"x", "", "a b"}, Env: []string{"A=b", "C="}, Chroot: "/root", Dir: "/d", Pdeathsig: 9,
 			Credential: &syscall.Credential{Uid: 1, Gid: 1<<32 - 1, Groups: []uint32{4, 5}, NoSetGroups: true},
 			Ambient:    []uintptr{39}, Memlock: &unix.Rlimit{Cur: 1, Max: unix.RLIM_INFINITY},
 		},
