@@ -12,6 +12,7 @@ import (
 	"github.com/bpfcov/bpfcov/report/lcov"
 	"github.com/bpfcov/bpfcov/report/model"
 
+	reporthtml "github.com/bpfcov/bpfcov/report/html"
 	reportjson "github.com/bpfcov/bpfcov/report/json"
 )
 
@@ -19,6 +20,9 @@ import (
 type RunOptions struct {
 	LCOV bool // lcov/CELL.info for each cell that ran, and lcov/merged.info
 	JSON bool // report.json
+	HTML bool // html/index.html and what belongs to it
+	// Title and SourceRoot are those of [reporthtml.Options].
+	Title, SourceRoot string
 }
 
 // WriteRun builds the picture of d and writes the chosen files below dir. It returns their paths in the
@@ -50,6 +54,13 @@ func WriteRun(dir string, d *collect.Data, o RunOptions) (files []string, rep *m
 			return files, rep, err
 		}
 		files = append(files, path)
+	}
+	if o.HTML {
+		site := filepath.Join(dir, "html")
+		if err := reporthtml.Write(site, rep, reporthtml.Options{Title: o.Title, SourceRoot: o.SourceRoot}); err != nil {
+			return files, rep, err
+		}
+		files = append(files, filepath.Join(site, "index.html"))
 	}
 	return files, rep, nil
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/bpfcov/bpfcov/internal/config"
 	"github.com/bpfcov/bpfcov/report"
 	"github.com/bpfcov/bpfcov/vm/matrix"
+
+	reporthtml "github.com/bpfcov/bpfcov/report/html"
 )
 
 type runFlags struct {
@@ -151,7 +153,8 @@ func reportRun(stdout io.Writer, r *matrix.Runner, res *matrix.Result) error {
 		return err
 	}
 	on := func(b *bool) bool { return b == nil || *b }
-	files, rep, err := report.WriteRun(r.Out, data, report.RunOptions{LCOV: on(r.Config.Report.LCOV), JSON: on(r.Config.Report.JSON)})
+	files, rep, err := report.WriteRun(r.Out, data, report.RunOptions{LCOV: on(r.Config.Report.LCOV), JSON: on(r.Config.Report.JSON),
+		HTML: on(r.Config.Report.HTML), Title: filepath.Base(r.Config.Dir), SourceRoot: reporthtml.FindRoot(r.Config.Dir)})
 	if err != nil {
 		return err
 	}

@@ -88,6 +88,8 @@ type Report struct {
 	LCOV *bool `yaml:"lcov"`
 	// JSON writes report.json. The default is true.
 	JSON *bool `yaml:"json"`
+	// HTML writes the site to html/. The default is true.
+	HTML *bool `yaml:"html"`
 }
 
 // Duration is a time.Duration that YAML writes as "90s".

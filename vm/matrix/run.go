@@ -92,7 +92,7 @@ func (r *Result) Diagnose() (loaded bool, err error) {
 
 // owned is what a run writes below its folder and the next run into the same folder removes. The build folder
 // is not among it: it is replaced for each architecture.
-func owned() []string { return []string{"covdata", "cells", "lcov", "report.json"} }
+func owned() []string { return []string{"covdata", "cells", "lcov", "report.json", "html"} }
 
 // Run runs the matrix. A test that fails and a guest that does not boot are results. It is an error when
 // nothing can be run at all: a spec that matches no kernel, a build that fails, no QEMU. When ctx ends, the
