@@ -35,6 +35,9 @@ const maxPlain = 32 << 10
 // marker is a file that says that the folder is a site of this package, which may be replaced.
 const marker = ".bpfcov-html"
 
+// ErrForeign means that the folder of a site holds something else.
+var ErrForeign = errors.New("not empty, and no report of an earlier run")
+
 // Options vary the site. The zero value is valid and shows lines without their text.
 type Options struct {
 	// SourceRoot is the folder that the names of files are relative to; "" shows no sources.
@@ -82,7 +85,7 @@ func prepare(dir string) error {
 		return err
 	case len(entries) > 0:
 		if _, err := os.Lstat(filepath.Join(dir, marker)); err != nil {
-			return fmt.Errorf("%s: not empty, and no report of an earlier run (it has no %s); name another folder", dir, marker)
+			return fmt.Errorf("%s: %w (it has no %s); name another folder", dir, ErrForeign, marker)
 		}
 		for _, name := range []string{"index.html", "app.js", "app.css", "data"} {
 			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
