@@ -16,6 +16,9 @@ import (
 type Options struct {
 	// Ignore leaves out files whose name it matches, when not nil.
 	Ignore *regexp.Regexp
+	// Filters leave out parts of files, one after the other: markers in the source, or what a
+	// change did not touch.
+	Filters []Filter
 }
 
 // Build merges covdata into a report. The order of d.Records does not matter, and records that are
@@ -47,6 +50,7 @@ func Build(d *collect.Data, o Options) (*Report, error) {
 		}
 	}
 	b.report.Reasons = b.texts.texts
+	b.report.filter(o.Filters)
 	b.report.summarize()
 	b.report.Differences = b.report.differences()
 	b.warn()
