@@ -53,6 +53,16 @@ func Compile(t testing.TB, id byte, object string, args ...string) *Object {
 	return CompileFile(t, dir, "probe.bpf.c", id, object, args...)
 }
 
+// CompileEndian is [Compile] for bpfel or bpfeb.
+func CompileEndian(t testing.TB, big bool) *Object {
+	t.Helper()
+	target := "bpfel"
+	if big {
+		target = "bpfeb"
+	}
+	return Compile(t, 0xc3, "probe_"+target+".o", "-target", target)
+}
+
 // Sources writes the sources of [Compile] to a folder.
 func Sources(t testing.TB, dir string) {
 	t.Helper()
@@ -94,9 +104,9 @@ func CompileFile(t testing.TB, dir, source string, id byte, object string, args 
 		t.Fatal(err)
 	}
 	defer f.Close()
-	m := &meta.Meta{ObjectID: meta.ObjectID{id}, LLVM: LLVM, Source: source, Object: object, CounterWidth: 8,
+	m := &meta.Meta{ObjectID: meta.ObjectID{id}, LLVM: LLVM, BigEndian: f.ByteOrder == binary.BigEndian, Source: source, Object: object, CounterWidth: 8,
 		Covmap: joined(t, f, "__llvm_covmap"), Covfun: joined(t, f, "__llvm_covfun"), Names: joined(t, f, "__llvm_prf_names")}
-	o.Mapping, err = covmap.DecodeSections(m.Covmap, m.Covfun, m.Names, binary.LittleEndian)
+	o.Mapping, err = covmap.DecodeSections(m.Covmap, m.Covfun, m.Names, f.ByteOrder)
 	if err != nil {
 		t.Fatal(err)
 	}
