@@ -11,6 +11,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -207,6 +208,7 @@ func clean(s string) string {
 	if len(s) > maxText {
 		s = "…" + s[len(s)-maxText:]
 	}
+	s = sequence.ReplaceAllString(s, "")
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r == 0xfffe || r == 0xffff {
 			return -1
@@ -214,3 +216,6 @@ func clean(s string) string {
 		return r
 	}, s)
 }
+
+// sequence is a control sequence of terminals (ECMA-48, 5.4).
+var sequence = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)

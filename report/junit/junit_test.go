@@ -74,7 +74,7 @@ suite 7.2-amd64 amd64 4s
 - passed 7.2-amd64.go TestOpen
 - failed 7.2-amd64.go TestExec exec_test.go:41: no event within 5s
 - passed 7.2-amd64.go TestExit
-- failed 7.2-amd64.load bad EACCES invalid mem access [1m'scalar'
+- failed 7.2-amd64.load bad EACCES invalid mem access 'scalar'
 suite 7.2-arm64 arm64 1m0s
 - error 7.2-arm64.go go boot-failed: no hello after 60s
 `
