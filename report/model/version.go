@@ -103,3 +103,7 @@ func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
 	slices.Sort(keys)
 	return keys
 }
+
+// KernelVersion is the number at the start of a kernel's release: "6.1.0-37-cloud-amd64" is {6, 1, 0}.
+// ok is false when the release does not start with one.
+func KernelVersion(release string) (v [3]int, ok bool) { return kernelVersion(release) }
