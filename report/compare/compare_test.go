@@ -1,0 +1,55 @@
+package compare
+
+import (
+	"bytes"
+	"flag"
+	"testing"
+
+	"github.com/bpfcov/bpfcov/report/model"
+	"github.com/bpfcov/bpfcov/report/model/modeltest"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func fixture(t *testing.T) *model.Report {
+	t.Helper()
+	r, err := model.Build(modeltest.Data(t), model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func text(t *testing.T, rs ...*Result) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, rs); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestCompare(t *testing.T) {
+	r, again := fixture(t), fixture(t)
+	if got := Compare(View{r, 1}, View{again, 1}); !got.Same() {
+		t.Errorf("equal runs: %s", text(t, got))
+	}
+	kernels := []*Result{Compare(View{r, 0}, View{r, 1}), Compare(View{r, 1}, View{r, 3}), Compare(View{r, 1}, View{r, 2}), Compare(View{r, 1}, View{r, 5})}
+
+	// A later run: another kernel's worth of counts, a costlier program, and a changed file.
+	later := fixture(t)
+	later.Cells[1].Programs[0].Verified += 100
+	for n := range later.Files[1].Lines {
+		if l := &later.Files[1].Lines[n]; l.Number == 15 || l.Number == 16 {
+			l.Cells[1] = model.State{Status: model.Missed}
+		}
+	}
+	later.Files[0].Functions[0].EndLine++
+	runs := []*Result{Compare(View{r, 1}, View{later, 1}), Compare(View{r, model.Merged}, View{later, model.Merged})}
+	var doc bytes.Buffer
+	if err := WriteJSON(&doc, runs[:1]); err != nil {
+		t.Fatal(err)
+	}
+	modeltest.Golden(t, "matrix", *update, [2]string{"kernels.txt", text(t, kernels...)}, [2]string{"runs.txt", text(t, runs...)},
+		[2]string{"runs.json", doc.String()})
+}
