@@ -67,6 +67,7 @@ func runExec(ctx context.Context, out, name string, args []string) error {
 		if _, err := saveRecords(out, []collect.Record{*rec}); err != nil {
 			return &exitError{exitEnvironment, err}
 		}
+		hintPolicy(rec)
 		warn("added to %s (objects: %d); see: bpfcov report %[1]s", out, len(rec.Objects))
 	}
 	if code := statusOf(rec.Run); code != 0 {

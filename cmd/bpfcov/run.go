@@ -13,6 +13,7 @@ import (
 
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/instrument"
+	"github.com/bpfcov/bpfcov/instrument/policy"
 	"github.com/bpfcov/bpfcov/internal/config"
 	"github.com/bpfcov/bpfcov/report"
 	"github.com/bpfcov/bpfcov/vm/matrix"
@@ -25,6 +26,7 @@ type runFlags struct {
 	kernels, arch []string
 	jobs          int
 	refresh       bool
+	policy        string
 }
 
 func newRun() *cobra.Command {
@@ -52,6 +54,7 @@ cell, 1 when one did not, 3 when a guest could not be booted.`,
 	cmd.Flags().StringSliceVar(&f.arch, "arch", nil, "`GOARCH` of the guests; repeatable or separated by commas")
 	cmd.Flags().StringVar(&f.out, "out", "", "`folder` for everything that is written (default bpfcov-out)")
 	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "cells at once (default: what cores and memory bear)")
+	cmd.Flags().StringVar(&f.policy, "policy", "", "`auto`: step down functions whose counters make a program fail to load, and write it to\n"+policy.FileName+"; read: only follow that file; off: ignore it (default auto)")
 	cmd.Flags().BoolVar(&f.refresh, "refresh", false, "look for newer kernels in the archives")
 	return cmd
 }
@@ -81,6 +84,9 @@ func loadConfig(f runFlags, command []string) (*config.Config, error) {
 		// What the configuration leaves out or adds is about other architectures as well.
 		c.Matrix.Exclude = slices.DeleteFunc(c.Matrix.Exclude, func(x config.Cell) bool { return x.Arch != "" && !slices.Contains(f.arch, x.Arch) })
 		c.Matrix.Include = slices.DeleteFunc(c.Matrix.Include, func(x config.Cell) bool { return !slices.Contains(f.arch, x.Arch) })
+	}
+	if f.policy != "" {
+		c.Policy = f.policy
 	}
 	if len(command) > 0 {
 		c.Tests = []config.Test{{Name: filepath.Base(command[0]), Command: command}}
@@ -113,13 +119,22 @@ func runRun(ctx context.Context, stdout io.Writer, f runFlags, command []string)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	mode, err := matrix.ParsePolicyMode(c.Policy)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
 	r := &matrix.Runner{
+		Policy: mode,
 		Config: c, Points: points, Out: outFolder(f, c), Store: newStore(f.refresh), Jobs: f.jobs, Progress: warn,
 	}
 	if err := withCompiler(ctx, r); err != nil {
 		return err
 	}
 	res, err := r.Run(ctx)
+	var bad *matrix.PolicyError
+	if errors.As(err, &bad) {
+		return &exitError{exitUsage, err}
+	}
 	if res == nil {
 		return err
 	}
@@ -165,6 +180,7 @@ func reportRun(stdout io.Writer, r *matrix.Runner, res *matrix.Result) error {
 	for _, f := range append([]string{res.Covdata}, files...) {
 		fmt.Fprintln(stdout, "  "+relative(f))
 	}
+	reportPolicy(stdout, res.Policy)
 	if err := verdict(res); err != nil {
 		return err
 	}

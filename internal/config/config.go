@@ -36,6 +36,9 @@ type Config struct {
 	Matrix  Matrix   `yaml:"matrix"`
 	VM      VM       `yaml:"vm"`
 	Report  Report   `yaml:"report"`
+	// Policy is auto (the default), read or off: what to do about programs that are refused because of their
+	// counters. See docs/policy.md.
+	Policy string `yaml:"policy"`
 	// Out is the folder for everything that a run writes, relative to the configuration file. The
 	// default is bpfcov-out.
 	Out string `yaml:"out"`

@@ -56,14 +56,33 @@ func targetArch(goarch string) string {
 	return goarch
 }
 
+// variant is one way to build the tests of one architecture.
+type variant struct {
+	arch string
+	root string // folder for the build folder, the sidecars and the log
+	// policy is a file that says how functions are instrumented, or [NoPolicy].
+	policy string
+	guest  string // where the build folder's content goes in the guest
+}
+
+func (v variant) buildDir() string { return filepath.Join(v.root, "files") }
+func (v variant) metaDir() string  { return filepath.Join(v.root, "meta") }
+
+// main is the build that a run is about.
+func (r *Runner) main(arch string) variant {
+	return variant{arch, filepath.Join(r.Out, "build", arch), r.policyEnv(), guestDir}
+}
+
 // buildEnv is the environment of a build script, documented in docs/config.md.
-func (r *Runner) buildEnv(arch string) []string {
+func (r *Runner) buildEnv(v variant) []string {
+	arch := v.arch
 	env := append(os.Environ(),
 		"GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0",
 		"CLANG="+r.Clang, "BPF2GO_CC="+r.Clang,
 		"BPFCOV_ARCH="+arch, "BPFCOV_TARGET_ARCH="+targetArch(arch),
-		"BPFCOV_BUILD_DIR="+r.buildDir(arch),
-		"BPFCOV_META_DIR="+r.metaDir(arch))
+		"BPFCOV_BUILD_DIR="+v.buildDir(),
+		"BPFCOV_META_DIR="+v.metaDir(),
+		"BPFCOV_POLICY="+v.policy)
 	if os.Getenv("BPF2GO_STRIP") == "" && r.Strip != "" {
 		// bpf2go derives the strip tool's name from a compiler that is called clang-N only.
 		env = append(env, "BPF2GO_STRIP="+r.Strip)
@@ -71,12 +90,9 @@ func (r *Runner) buildEnv(arch string) []string {
 	return env
 }
 
-func (r *Runner) buildDir(arch string) string { return filepath.Join(r.Out, "build", arch, "files") }
-func (r *Runner) metaDir(arch string) string  { return filepath.Join(r.Out, "build", arch, "meta") }
-
 // build runs the build script for one architecture. Its output goes to build/ARCH/build.log.
-func (r *Runner) build(ctx context.Context, arch string) error {
-	for _, dir := range []string{r.buildDir(arch), r.metaDir(arch)} {
+func (r *Runner) build(ctx context.Context, v variant) error {
+	for _, dir := range []string{v.buildDir(), v.metaDir()} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
@@ -87,7 +103,7 @@ func (r *Runner) build(ctx context.Context, arch string) error {
 	if r.Config.Build == "" {
 		return nil
 	}
-	logPath := filepath.Join(r.Out, "build", arch, "build.log")
+	logPath := filepath.Join(v.root, "build.log")
 	log, err := os.Create(logPath)
 	if err != nil {
 		return err
@@ -95,7 +111,7 @@ func (r *Runner) build(ctx context.Context, arch string) error {
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-e", "-c", r.Config.Build)
 	cmd.Dir = r.Config.Dir
-	cmd.Env = r.buildEnv(arch)
+	cmd.Env = r.buildEnv(v)
 	cmd.Stdout, cmd.Stderr = log, log
 	// The script's own children must not outlive a Ctrl-C.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -105,7 +121,7 @@ func (r *Runner) build(ctx context.Context, arch string) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return &BuildError{Arch: arch, Err: err, Log: logPath, Tail: tail(logPath, 20)}
+		return &BuildError{Arch: v.arch, Err: err, Log: logPath, Tail: tail(logPath, 20)}
 	}
 	return nil
 }
@@ -132,19 +148,19 @@ func tail(path string, n int) string {
 // guestDir is the working folder of tests in the guest: the build folder's content and each test's files.
 const guestDir = "/test"
 
-// guestFiles lists what the tests need in the guest for arch.
-func (r *Runner) guestFiles(arch string) ([]initramfs.File, error) {
-	files, err := treeFiles(r.buildDir(arch), guestDir)
+// guestFiles lists what the tests of a build need in the guest.
+func (r *Runner) guestFiles(v variant) ([]initramfs.File, error) {
+	files, err := treeFiles(v.buildDir(), v.guest)
 	if err != nil {
 		return nil, err
 	}
 	// A test that takes everything from the host needs a folder to run in all the same.
-	files = append(files, initramfs.File{Path: guestDir, Mode: fs.ModeDir | 0o755})
+	files = append(files, initramfs.File{Path: v.guest, Mode: fs.ModeDir | 0o755})
 	for _, t := range r.Config.Tests {
 		for _, glob := range t.Files {
-			more, err := globFiles(r.Config.Dir, glob)
+			more, err := globFiles(r.Config.Dir, glob, v.guest)
 			if err != nil {
-				return nil, &TestError{t.Name, arch, err}
+				return nil, &TestError{t.Name, v.arch, err}
 			}
 			files = append(files, more...)
 		}
@@ -192,7 +208,8 @@ func hostFile(path, guest string) (initramfs.File, error) {
 	return initramfs.File{Path: guest, Mode: st.Mode().Perm(), Source: path}, nil
 }
 
-func globFiles(dir, glob string) ([]initramfs.File, error) {
+// globFiles lists the files of dir that glob matches, and what is in the folders, to stand below guest.
+func globFiles(dir, glob, guest string) ([]initramfs.File, error) {
 	if !filepath.IsLocal(glob) {
 		return nil, fmt.Errorf("files: %q leads out of the folder of the configuration file", glob)
 	}
@@ -214,14 +231,14 @@ func globFiles(dir, glob string) ([]initramfs.File, error) {
 			return nil, err
 		}
 		if st.IsDir() {
-			more, err := treeFiles(m, filepath.Join(guestDir, rel))
+			more, err := treeFiles(m, filepath.Join(guest, rel))
 			if err != nil {
 				return nil, err
 			}
 			files = append(files, more...)
 			continue
 		}
-		f, err := hostFile(m, filepath.Join(guestDir, rel))
+		f, err := hostFile(m, filepath.Join(guest, rel))
 		if err != nil {
 			return nil, err
 		}

@@ -42,8 +42,12 @@ type Runner struct {
 	// Progress, if not nil, is told what happens, a line each. It may be called from several goroutines.
 	Progress func(format string, args ...any)
 
-	mu    sync.Mutex // held while Progress is called
-	files map[string]testSet
+	// Policy says what to do about programs that are refused because of their counters; "" means [PolicyAuto].
+	Policy PolicyMode
+
+	mu     sync.Mutex // held while Progress is called
+	files  map[string]testSet
+	policy policyState
 }
 
 // testSet is what the guests of one architecture get.
@@ -67,6 +71,7 @@ type Cell struct {
 type Result struct {
 	Cells   []Cell // in the order of the matrix
 	Covdata string // folder
+	Policy  PolicyResult
 }
 
 // Diagnose returns nil when counters were found in any cell, and otherwise a [collect.ErrNoCoverage] that names the
@@ -94,6 +99,9 @@ func (r *Result) Diagnose() (loaded bool, err error) {
 // is not among it: it is replaced for each architecture.
 func owned() []string { return []string{"covdata", "cells", "lcov", "report.json", "html"} }
 
+// experiments is the folder for what a search for a policy builds and runs.
+const experiments = "policy"
+
 // Run runs the matrix. A test that fails and a guest that does not boot are results. It is an error when
 // nothing can be run at all: a spec that matches no kernel, a build that fails, no QEMU. When ctx ends, the
 // result has what there was until then.
@@ -110,23 +118,37 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	defer out.Close()
+	if err := r.openPolicy(); err != nil {
+		return nil, err
+	}
 	res := &Result{Covdata: filepath.Join(r.Out, "covdata")}
 	if res.Cells, err = r.prepare(ctx); err != nil {
 		return nil, err
 	}
 	// Only now is there something to replace the last results with.
-	if err := out.remove(owned()); err != nil {
+	if err := out.remove([]string{experiments}); err != nil {
 		return nil, err
 	}
 	nameCells(res.Cells)
+	if err := r.pass(ctx, out, res); err != nil {
+		return res, err
+	}
+	return res, r.settle(ctx, out, res)
+}
+
+// pass runs every cell once, in place of the results that there are.
+func (r *Runner) pass(ctx context.Context, out *outDir, res *Result) error {
+	if err := out.remove(owned()); err != nil {
+		return err
+	}
 	for i := range res.Cells {
 		if c := &res.Cells[i]; c.Err != nil {
 			if err := r.save(res, c, r.notTried(c)); err != nil {
-				return res, err
+				return err
 			}
 		}
 	}
-	return res, r.runCells(ctx, res)
+	return r.runCells(ctx, res)
 }
 
 // prepare builds the tests and fetches the kernels, both at once: one needs the processor, the other the
@@ -158,32 +180,35 @@ func (r *Runner) prepare(ctx context.Context) ([]Cell, error) {
 			if _, done := r.files[p.Arch]; done {
 				continue
 			}
-			if err := r.prepareArch(gctx, p.Arch); err != nil {
+			set, err := r.buildSet(gctx, r.main(p.Arch))
+			if err != nil {
 				return err
 			}
+			r.files[p.Arch] = set
 		}
 		return nil
 	})
 	return cells, g.Wait()
 }
 
-func (r *Runner) prepareArch(ctx context.Context, arch string) error {
+// buildSet makes the tests of one build.
+func (r *Runner) buildSet(ctx context.Context, v variant) (testSet, error) {
 	start := time.Now()
-	if err := r.build(ctx, arch); err != nil {
-		return err
+	if err := r.build(ctx, v); err != nil {
+		return testSet{}, err
 	}
 	if r.Config.Build != "" {
-		r.progress("built the tests for %s in %.1f s", arch, time.Since(start).Seconds())
+		r.progress("built the tests for %s in %.1f s", v.arch, time.Since(start).Seconds())
 	}
-	files, err := r.guestFiles(arch)
+	files, err := r.guestFiles(v)
 	if err != nil {
-		return err
+		return testSet{}, err
 	}
 	set := testSet{files: files}
 	for _, t := range r.Config.Tests {
-		gt, more, err := r.guestTest(t, arch, files)
+		gt, more, err := r.guestTest(t, v, files)
 		if err != nil {
-			return &TestError{t.Name, arch, err}
+			return testSet{}, &TestError{t.Name, v.arch, err}
 		}
 		set.tests = append(set.tests, gt)
 		set.files = append(set.files, more...)
@@ -195,12 +220,11 @@ func (r *Runner) prepareArch(ctx context.Context, arch string) error {
 		}
 	}
 	set.files = dedupe(set.files)
-	r.files[arch] = set
-	return nil
+	return set, nil
 }
 
 // guestTest says how the guest runs t, and what its program needs beyond files.
-func (r *Runner) guestTest(t config.Test, arch string, files []initramfs.File) (guest.Test, []initramfs.File, error) {
+func (r *Runner) guestTest(t config.Test, v variant, files []initramfs.File) (guest.Test, []initramfs.File, error) {
 	gt := guest.Test{Name: t.Name, Command: slices.Clone(t.Command), Dir: guestDir, Timeout: time.Duration(t.Timeout)}
 	if gt.Timeout == 0 {
 		gt.Timeout = 60 * time.Second
@@ -210,7 +234,7 @@ func (r *Runner) guestTest(t config.Test, arch string, files []initramfs.File) (
 	}
 	program := t.Command[0]
 	if strings.Contains(program, "/") && !filepath.IsAbs(program) {
-		want := filepath.Join(guestDir, program)
+		want := filepath.Join(v.guest, program)
 		source := filepath.Join(r.Config.Dir, program)
 		if i := slices.IndexFunc(files, func(f initramfs.File) bool { return f.Path == want }); i >= 0 {
 			source = files[i].Source
@@ -220,8 +244,8 @@ func (r *Runner) guestTest(t config.Test, arch string, files []initramfs.File) (
 		more, err := initramfs.Closure(source, want, "")
 		return gt, more, err
 	}
-	if arch != runtime.GOARCH {
-		return gt, nil, fmt.Errorf("%s would be taken from this %s machine; put a binary for %s into $BPFCOV_BUILD_DIR", program, runtime.GOARCH, arch)
+	if v.arch != runtime.GOARCH {
+		return gt, nil, fmt.Errorf("%s would be taken from this %s machine; put a binary for %s into $BPFCOV_BUILD_DIR", program, runtime.GOARCH, v.arch)
 	}
 	host, err := exec.LookPath(program)
 	if err != nil {
@@ -295,16 +319,20 @@ func (r *Runner) runCells(ctx context.Context, res *Result) error {
 	return context.Cause(ctx)
 }
 
-func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
-	set := r.files[c.Point.Arch]
+// cellConfig is how the tests of a set run in a cell.
+func (r *Runner) cellConfig(c *Cell, set testSet) vm.CellConfig {
 	required, optional := r.modules()
-	cfg := vm.CellConfig{
+	return vm.CellConfig{
 		Kernel: c.Kernel, LLVM: r.LLVM, Tests: set.tests, Files: set.files,
 		Modules: required, OptionalModules: optional,
 		MemoryMiB: r.Config.VM.Memory, CPUs: r.Config.VM.CPUs, BootTimeout: time.Duration(r.Config.VM.BootTimeout),
 		OutDir: filepath.Join(r.Out, "cells", c.Name),
 		Events: func(e vm.Event) { r.event(c, e) },
 	}
+}
+
+func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
+	cfg := r.cellConfig(c, r.files[c.Point.Arch])
 	c.Result, c.Err = vm.RunCell(ctx, cfg)
 	if c.Err != nil {
 		r.progress("%s: %v", c.Name, c.Err)
@@ -333,7 +361,7 @@ func (r *Runner) notTried(c *Cell) []collect.Record {
 
 // save writes a cell's records as soon as the cell has ended, so that a later failure loses nothing.
 func (r *Runner) save(res *Result, c *Cell, recs []collect.Record) error {
-	dirs := []string{r.metaDir(c.Point.Arch)}
+	dirs := []string{r.main(c.Point.Arch).metaDir()}
 	if dir, err := meta.DefaultDir(); err == nil {
 		dirs = append(dirs, dir) // a build that had nothing to do wrote its sidecars there before
 	}
