@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/build/tools/bin:$(PATH)
 
 LLVM ?= 19
 AGENT_ARCHES := amd64 arm64 ppc64le riscv64 s390x
-AGENTS := $(AGENT_ARCHES:%=bin/bpfcov-agent-%)
+AGENTS := $(AGENT_ARCHES:%=bin/bpfcov-agent-%) $(AGENT_ARCHES:%=bin/bpfcov-verify-%)
 GO_TEST_FLAGS ?= -count=1 -timeout 40m
 
 .PHONY: all
@@ -25,6 +25,9 @@ bin/bpfcov bin/bpfcov-clang: bin/%: FORCE
 
 bin/bpfcov-agent-%: FORCE
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -ldflags='-s -w' -o $@ ./cmd/bpfcov-agent
+
+bin/bpfcov-verify-%: FORCE
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -ldflags='-s -w' -o $@ ./cmd/bpfcov-verify
 
 .PHONY: plugin
 plugin: bin/bpfcov

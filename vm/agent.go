@@ -13,12 +13,13 @@ import (
 // ErrNoAgent is wrapped when there is no agent binary and none can be built.
 var ErrNoAgent = errors.New("no agent binary")
 
-// agentPackage is what the agent is built from.
-const agentPackage = "github.com/bpfcov/bpfcov/cmd/bpfcov-agent"
+const agent = "bpfcov-agent"
 
 // LookAgent returns bpfcov-agent-GOARCH next to the running program. The error wraps [ErrNoAgent].
-func LookAgent(arch string) (string, error) {
-	name := "bpfcov-agent-" + arch
+func LookAgent(arch string) (string, error) { return look(agent, arch) }
+
+func look(program, arch string) (string, error) {
+	name := program + "-" + arch
 	self, err := os.Executable()
 	if err == nil {
 		self, err = filepath.EvalSymlinks(self)
@@ -36,7 +37,12 @@ func LookAgent(arch string) (string, error) {
 // FindAgent returns the agent for a GOARCH: that of [LookAgent], or else one built from the module's source with
 // the Go toolchain, which works wherever "go build" finds the module.
 func FindAgent(ctx context.Context, arch string) (string, error) {
-	p, missing := LookAgent(arch)
+	return FindProgram(ctx, agent, arch)
+}
+
+// FindProgram is [FindAgent] for any of this module's programs for guests, by its name below cmd/.
+func FindProgram(ctx context.Context, name, arch string) (string, error) {
+	p, missing := look(name, arch)
 	if missing == nil {
 		return p, nil
 	}
@@ -44,8 +50,8 @@ func FindAgent(ctx context.Context, arch string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w for %s: %w", ErrNoAgent, arch, err)
 	}
-	out := filepath.Join(cache, "bpfcov", "agent", "bpfcov-agent-"+arch)
-	if err := BuildAgent(ctx, arch, out); err != nil {
+	out := filepath.Join(cache, "bpfcov", "agent", name+"-"+arch)
+	if err := BuildProgram(ctx, name, arch, out); err != nil {
 		return "", fmt.Errorf("%w; and building it failed: %w", missing, err)
 	}
 	return out, nil
@@ -54,6 +60,11 @@ func FindAgent(ctx context.Context, arch string) (string, error) {
 // BuildAgent builds the agent for a GOARCH into the file out, static and without symbols, from the module
 // that the current folder belongs to.
 func BuildAgent(ctx context.Context, arch, out string) error {
+	return BuildProgram(ctx, agent, arch, out)
+}
+
+// BuildProgram is [BuildAgent] for any of this module's programs for guests, by its name below cmd/.
+func BuildProgram(ctx context.Context, name, arch, out string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
@@ -63,7 +74,7 @@ func BuildAgent(ctx context.Context, arch, out string) error {
 	}
 	defer os.RemoveAll(tmp)
 	bin := filepath.Join(tmp, "agent")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, agentPackage)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "github.com/bpfcov/bpfcov/cmd/"+name)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		if ctx.Err() != nil {

@@ -69,8 +69,10 @@ func buildAgents(ctx context.Context) func(dir string) error {
 	return func(dir string) error {
 		once.Do(func() {
 			for _, arch := range []string{"amd64", "arm64"} {
-				if err == nil {
-					err = vm.BuildAgent(ctx, arch, filepath.Join(dir, "bpfcov-agent-"+arch))
+				for _, name := range []string{"bpfcov-agent", "bpfcov-verify"} {
+					if err == nil {
+						err = vm.BuildProgram(ctx, name, arch, filepath.Join(dir, name+"-"+arch))
+					}
 				}
 			}
 		})

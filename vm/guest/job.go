@@ -71,6 +71,8 @@ type Test struct {
 	Folder string
 	// Plain also judges loads of programs without counters, see [collect.WatchOptions].
 	Plain bool
+	// Unwatched runs the command without the watcher: no counters, no verdicts, and system calls at full speed.
+	Unwatched bool
 	// Timeout is when the test is killed; 0 means 5 minutes.
 	Timeout time.Duration
 }
@@ -128,6 +130,9 @@ func (j Job) Encode() ([]byte, error) {
 		b = appendText(b, "folder", t.Folder)
 		b = appendText(b, "plain", strconv.FormatBool(t.Plain))
 		b = appendInt(b, "timeout", int64(t.Timeout))
+		if t.Unwatched {
+			b = appendText(b, "unwatched", strconv.FormatBool(true))
+		}
 	}
 	return b, nil
 }
@@ -180,6 +185,8 @@ func DecodeJob(b []byte) (*Job, error) {
 			t.str(&test.Folder)
 		case "plain":
 			t.yes(&test.Plain)
+		case "unwatched":
+			t.yes(&test.Unwatched)
 		case "timeout":
 			t.dur(&test.Timeout)
 		default:

@@ -17,7 +17,7 @@ func TestJobRoundTrip(t *testing.T) {
 		Sysctls:     []Sysctl{{"kernel.panic_on_oops", "1"}},
 		Tests: []Test{
 			{Name: "a", Command: []string{"true"}},
-			{Name: "b", Command: []string{"sh", "-c", "exit 1\n\"\xff"}, Env: []string{"A=1", "B="}, Dir: "/tmp", Folder: "/v/1", Plain: true, Timeout: time.Second},
+			{Name: "b", Command: []string{"sh", "-c", "exit 1\n\"\xff"}, Env: []string{"A=1", "B="}, Dir: "/tmp", Folder: "/v/1", Plain: true, Unwatched: true, Timeout: time.Second},
 		},
 	}
 	b, err := want.Encode()

@@ -96,7 +96,11 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	}
 	done := make(chan result, 1)
 	go func() {
-		res, err := o.Watch(ctx, cmd, collect.WatchOptions{
+		watch := o.Watch
+		if t.Unwatched {
+			watch = unwatched
+		}
+		res, err := watch(ctx, cmd, collect.WatchOptions{
 			Interval: job.SnapshotInterval,
 			Plain:    t.Plain,
 			Earlier:  true, // what an earlier test left pinned counts in this one: nobody else is here
@@ -136,6 +140,16 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	end.Dropped = out.close()
 	reapAll()
 	return r.res, r.err
+}
+
+// unwatched is a [WatchFunc] that only waits. Whoever ends ctx has killed everything.
+func unwatched(_ context.Context, cmd *exec.Cmd, _ collect.WatchOptions) (*collect.Result, error) {
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	err := cmd.Wait()
+	return &collect.Result{State: cmd.ProcessState, Err: err, Duration: time.Since(start)}, nil
 }
 
 // signalOthers sends a signal to every process but PID 1, us (kill(2) with -1).

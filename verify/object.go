@@ -1,0 +1,125 @@
+package verify
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
+
+// Limits of what is read. The largest objects known have some ten megabytes and a few hundred programs.
+const (
+	maxObject   = 256 << 20 // bytes
+	maxPrograms = 10000
+)
+
+// Object is one BPF object, read and not loaded.
+type Object struct {
+	// File is the name under which it is reported.
+	File string
+	spec *ebpf.CollectionSpec
+}
+
+// Open reads an object. The error names the file and the reason; that of a file that is not there wraps [io/fs.ErrNotExist].
+func Open(path string) (o *Object, err error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxObject {
+		return nil, fmt.Errorf("%s: want a regular file of at most %d MiB", path, maxObject>>20)
+	}
+	defer func() {
+		if p := recover(); p != nil { // the library is not ours, and the object is anybody's
+			o, err = nil, fmt.Errorf("%s: reading it panicked: %v", path, p)
+		}
+	}()
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	spec, err := ebpf.LoadCollectionSpecFromReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: not a BPF object that can be read: %w", path, err)
+	}
+	if len(spec.Programs) > maxPrograms {
+		return nil, fmt.Errorf("%s: %d programs, want at most %d", path, len(spec.Programs), maxPrograms)
+	}
+	return &Object{File: filepath.Base(path), spec: spec}, nil
+}
+
+// Programs are the names of the programs, sorted.
+func (o *Object) Programs() []string { return slices.Sorted(maps.Keys(o.spec.Programs)) }
+
+// single makes a collection of one program and the maps that it refers to, ready to load alone.
+func (o *Object) single(name string) *ebpf.CollectionSpec {
+	p := o.spec.Programs[name].Copy()
+	one := &ebpf.CollectionSpec{
+		Maps: map[string]*ebpf.MapSpec{}, Programs: map[string]*ebpf.ProgramSpec{name: p},
+		Variables: map[string]*ebpf.VariableSpec{}, Types: o.spec.Types, ByteOrder: o.spec.ByteOrder,
+	}
+	for i := range p.Instructions {
+		ins := &p.Instructions[i]
+		ref := ins.Reference()
+		if ref == "" || !ins.IsLoadFromMap() || one.Maps[ref] != nil {
+			continue
+		}
+		if m := o.spec.Maps[ref]; m != nil {
+			m = m.Copy()
+			fixMap(m)
+			one.Maps[ref] = m
+		}
+	}
+	for n, v := range o.spec.Variables {
+		if one.Maps[v.SectionName] != nil {
+			one.Variables[n] = v.Copy()
+		}
+	}
+	return one
+}
+
+// Sizes of maps that loaders usually set.
+const (
+	largeMap = 4 << 20 // bytes from which on a map is shrunk
+	fewElems = 64
+)
+
+// fixMap makes a map loadable without its loader: it is not pinned, has a size, and no more of it than is needed.
+func fixMap(m *ebpf.MapSpec) {
+	m.Pinning = ebpf.PinNone
+	// A program or map by name in an array of them: another verdict.
+	m.Contents = slices.DeleteFunc(m.Contents, func(kv ebpf.MapKV) bool {
+		_, byName := kv.Value.(string)
+		return byName
+	})
+	if m.InnerMap != nil {
+		m.InnerMap = m.InnerMap.Copy()
+		fixMap(m.InnerMap)
+	}
+	switch m.Type {
+	case ebpf.SkStorage, ebpf.TaskStorage, ebpf.InodeStorage, ebpf.CgroupStorage, ebpf.CGroupStorage, ebpf.PerCPUCGroupStorage,
+		ebpf.StructOpsMap, ebpf.Arena:
+		return // have no size, or one that costs nothing
+	case ebpf.RingBuf, ebpf.UserRingbuf:
+		if page := uint32(os.Getpagesize()); m.MaxEntries < page || m.MaxEntries > largeMap || m.MaxEntries&(m.MaxEntries-1) != 0 {
+			m.MaxEntries = page
+		}
+		return
+	case ebpf.PerfEventArray:
+		return // the library takes the number of CPUs
+	}
+	if m.MaxEntries == 0 {
+		m.MaxEntries = 1
+	}
+	if strings.HasPrefix(m.Name, ".") || m.MaxEntries <= fewElems || len(m.Contents) > 0 {
+		return
+	}
+	if uint64(m.MaxEntries)*(uint64(m.KeySize)+uint64(m.ValueSize)+64) > largeMap {
+		m.MaxEntries = fewElems
+	}
+}
