@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,10 +29,31 @@ const runs = 100_000
 // kernelSpecs are the kernels that the statuses are checked on: the wants change at 5.17 and 6.2.
 var kernelSpecs = []string{"apt:bullseye/5.10", "apt:bookworm/6.1", "apt:trixie/6.12", "apt:sid/7.*"}
 
+var toolsDir string
+
 func TestMain(m *testing.M) {
 	collect.MaybeShim()
-	os.Exit(m.Run())
+	code := m.Run()
+	if toolsDir != "" {
+		os.RemoveAll(toolsDir)
+	}
+	os.Exit(code)
 }
+
+// buildTools builds bpfcov-clang and the loader once, and returns their folder.
+var buildTools = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "groundtruth-*")
+	if err != nil {
+		return "", err
+	}
+	toolsDir = dir
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./loader", "github.com/bpfcov/bpfcov/cmd/bpfcov-clang")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // the loader also runs in guests
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	return dir, nil
+})
 
 // truth is the built program.
 type truth struct {
@@ -54,8 +76,9 @@ func clangs() []string {
 	return found
 }
 
-// build compiles the program with a clang, and the loader.
-func build(t *testing.T, compiler string) *truth {
+// build compiles the program with a clang, and the loader. The options are for clang or, when they begin with
+// BPFCOV_, for the environment.
+func build(t *testing.T, compiler string, options ...string) *truth {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("loading BPF programs needs root")
@@ -63,15 +86,24 @@ func build(t *testing.T, compiler string) *truth {
 	dir := t.TempDir()
 	b := &truth{
 		object:  filepath.Join(dir, "truth.bpf.o"),
-		loader:  filepath.Join(dir, "loader"),
 		metaDir: filepath.Join(dir, "meta"),
 		wants:   map[string][]Want{},
 	}
-	clang := filepath.Join(dir, "bpfcov-clang")
-	run(t, nil, "go", "build", "-o", clang, "github.com/bpfcov/bpfcov/cmd/bpfcov-clang")
-	run(t, []string{"CGO_ENABLED=0"}, "go", "build", "-o", b.loader, "./loader")
-	run(t, []string{"BPFCOV_META_DIR=" + b.metaDir, "BPFCOV_CLANG=" + compiler}, clang,
-		"-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-c", "testdata/truth.bpf.c", "-o", b.object)
+	tools, err := buildTools()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.loader = filepath.Join(tools, "loader")
+	env := []string{"BPFCOV_META_DIR=" + b.metaDir, "BPFCOV_CLANG=" + compiler, "BPFCOV_POLICY=none"}
+	args := []string{"-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-c", "testdata/truth.bpf.c", "-o", b.object}
+	for _, o := range options {
+		if strings.HasPrefix(o, "BPFCOV_") {
+			env = append(env, o)
+		} else {
+			args = append(args, o)
+		}
+	}
+	run(t, env, filepath.Join(tools, "bpfcov-clang"), args...)
 	for _, name := range []string{"truth.bpf.c", "truth.h"} {
 		f, err := os.Open(filepath.Join("testdata", name))
 		if err != nil {
@@ -98,6 +130,18 @@ func run(t *testing.T, env []string, name string, args ...string) {
 // check builds a report from records, by way of a covdata folder, and compares every cell.
 func (b *truth) check(t *testing.T, records []collect.Record) {
 	t.Helper()
+	r := b.report(t, records)
+	for i, c := range r.Cells {
+		problems := Check(r, i, b.wants, runs)
+		for _, p := range problems {
+			t.Errorf("%s: %s", c.Name, p)
+		}
+	}
+}
+
+// report builds a report of one cell.
+func (b *truth) report(t *testing.T, records []collect.Record) *model.Report {
+	t.Helper()
 	dir := t.TempDir()
 	if _, err := collect.Save(dir, records, b.metaDir); err != nil {
 		t.Fatal(err)
@@ -111,14 +155,25 @@ func (b *truth) check(t *testing.T, records []collect.Record) {
 		t.Fatal(err)
 	}
 	if len(r.Cells) != 1 {
-		t.Errorf("got %d cells, want 1", len(r.Cells))
+		t.Fatalf("got %d cells, want 1", len(r.Cells))
 	}
-	for i, c := range r.Cells {
-		problems := Check(r, i, b.wants, runs)
-		for _, p := range problems {
-			t.Errorf("%s: %s", c.Name, p)
-		}
+	return r
+}
+
+// onHost runs the program on this kernel.
+func (b *truth) onHost(t *testing.T) collect.Record {
+	t.Helper()
+	cmd := exec.Command(b.loader, b.object, strconv.Itoa(runs))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	r, err := collect.Exec(t.Context(), cmd, collect.ExecOptions{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &out)
 	}
+	if r.Run.Outcome != collect.Passed {
+		t.Fatalf("loader: %s %s\n%s", r.Run.Outcome, r.Run.Reason, &out)
+	}
+	return *r
 }
 
 // TestHost checks the running kernel without a machine, with every compiler that there is.
@@ -130,17 +185,7 @@ func TestHost(t *testing.T) {
 	for _, compiler := range found {
 		t.Run(compiler, func(t *testing.T) {
 			b := build(t, compiler)
-			cmd := exec.Command(b.loader, b.object, strconv.Itoa(runs))
-			var out bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &out, &out
-			r, err := collect.Exec(t.Context(), cmd, collect.ExecOptions{})
-			if err != nil {
-				t.Fatalf("%v\n%s", err, &out)
-			}
-			if r.Run.Outcome != collect.Passed {
-				t.Fatalf("loader: %s %s\n%s", r.Run.Outcome, r.Run.Reason, &out)
-			}
-			b.check(t, []collect.Record{*r})
+			b.check(t, []collect.Record{b.onHost(t)})
 		})
 	}
 }

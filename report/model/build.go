@@ -225,14 +225,17 @@ func (b *builder) evaluate(i int) error {
 
 // addTo evaluates the object twice, for counts and for why they are 0, and adds both to sums.
 func (o *object) addTo(sums []fileSums, c *collect.ObjectCounters, w *words, negative func(*covmap.Function)) error {
-	counts, err := o.mapping.Evaluate(o.counts(c, negative))
+	ranks := o.ranks(c, w)
+	sights := &sights{o: o, c: c, ranks: ranks, of: map[*covmap.Function]*sight{}}
+	counts, err := o.mapping.Evaluate(&mixed{o.counts(c, negative), sights, false})
 	if err != nil {
 		return fmt.Errorf("object %s: %w", o.name(), err)
 	}
-	values, err := o.mapping.Evaluate(o.ranks(c, w))
+	values, err := o.mapping.Evaluate(&mixed{ranks, sights, true})
 	if err != nil {
 		return fmt.Errorf("object %s: %w", o.name(), err)
 	}
+	sights.addDirect(counts)
 	if err := o.sameShape(counts, values); err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func TestFidelity(t *testing.T) {
 		f := o.Function(t, "clamp")
 		f.Fidelity = test.fidelity
 		o.Meta.Emitted[f.First+1] = test.emitted
-		r := one(t, o, o.Counters(t, nil))
+		r := one(t, o, o.Counters(t, map[string][]uint64{"clamp": {7, 0}}))
 		got := stateOf(t, r, "helper.h", 4)
 		if got.Status != test.want || r.Text(got.Reason) != test.reason {
 			t.Errorf("%v, emitted %v: got %v (%s), want %v (%s)", test.fidelity, test.emitted, got.Status,
@@ -107,6 +107,17 @@ func TestFidelity(t *testing.T) {
 		if counted := got.Status.Counted(); counted != (test.want == model.Missed) {
 			t.Errorf("%v is in the total: got %v", got.Status, counted)
 		}
+	}
+}
+
+// TestNeverEntered checks that what the optimiser folded is missed all the same in a function that never ran.
+func TestNeverEntered(t *testing.T) {
+	o := modeltest.Compile(t, 1, "probe.o")
+	f := o.Function(t, "clamp")
+	f.Fidelity = meta.Probe
+	o.Meta.Emitted[f.First+1] = false
+	if got := stateOf(t, one(t, o, o.Counters(t, nil)), "helper.h", 4); got.Status != model.Missed {
+		t.Errorf("got %v, want missed", got.Status)
 	}
 }
 

@@ -23,6 +23,8 @@ type object struct {
 	programs map[string]*meta.Program
 	// files are the names of the mapping, sorted.
 	files []string
+	// lines has the functions at "line" fidelity.
+	lines map[*covmap.Function]*lineTable
 	// layout says where each thing of the object's coverage goes in the report, see place.
 	layout []fileLayout
 }
@@ -94,6 +96,9 @@ func openObject(m *meta.Meta) (*object, error) {
 		}
 		o.counters[f] = same[i]
 	}
+	if err := o.openLines(); err != nil {
+		return fail(err)
+	}
 	slices.Sort(o.files)
 	o.files = slices.Compact(o.files)
 	for i := range m.Programs {
@@ -117,7 +122,7 @@ func (o *object) check(c *collect.ObjectCounters, cell collect.Cell) error {
 func (o *object) counts(c *collect.ObjectCounters, negative func(*covmap.Function)) covmap.Algebra {
 	return covmap.CountsClamped(func(f *covmap.Function) []uint64 {
 		x := o.counters[f]
-		if x == nil || c == nil || x.Fidelity >= meta.Line || len(f.Regions) == 1 && f.Regions[0].Count.IsZero() {
+		if x == nil || c == nil || x.Fidelity == meta.Off || needsSight(x) || len(f.Regions) == 1 && f.Regions[0].Count.IsZero() {
 			return nil // LLVM drops the last kind when its counter is not 0; its code stays code
 		}
 		return c.Counts[x.First : x.First+x.Count]
@@ -128,9 +133,8 @@ func (o *object) counts(c *collect.ObjectCounters, negative func(*covmap.Functio
 func (o *object) ranks(c *collect.ObjectCounters, w *words) *ranks {
 	removed := newValue(rankRemoved|rankDirect, w.text("removed by the compiler"))
 	unused := newValue(rankUnused|rankDirect, w.text("not used by this object"))
-	folded := newValue(rankFolded|rankDirect, w.text("merged away by the optimiser"))
 	off := newValue(rankFolded|rankDirect, w.text("not instrumented"))
-	a := &ranks{counters: c, first: func(f *covmap.Function) int {
+	a := &ranks{counters: c, unsure: newValue(rankUnsure, w.text("merged away by the optimiser")), first: func(f *covmap.Function) int {
 		if x := o.counters[f]; x != nil {
 			return int(x.First)
 		}
@@ -145,18 +149,19 @@ func (o *object) ranks(c *collect.ObjectCounters, w *words) *ranks {
 			return unused
 		case x != nil && x.Fidelity == meta.Off:
 			return off
-		case x != nil && x.Fidelity == meta.Line:
-			return folded
 		case x == nil || id < 0 || id >= int64(x.Count):
 			return removed
 		}
 		n := int(x.First) + int(id)
 		if n < len(o.meta.Emitted) && !o.meta.Emitted[n] {
 			if x.Fidelity != meta.Region {
-				return folded
+				return a.unsure
 			}
 			return removed
 		}
+		return a.counter(f, n)
+	}
+	a.counter = func(f *covmap.Function, n int) value {
 		rank := rankLive
 		switch {
 		case c == nil:

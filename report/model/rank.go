@@ -20,6 +20,7 @@ const (
 	rankRejected                    // as collect.StateRejected
 	rankEliminated                  // as collect.StateEliminated
 	rankLive                        // could have run
+	rankUnsure                      // nobody knows whether it ran
 	rankDirect     = 1
 )
 
@@ -47,7 +48,7 @@ func (v value) state(count uint64) State {
 	switch v.rank() {
 	case rankUnused, rankRemoved, rankLive:
 		s.Status = Missed
-	case rankFolded:
+	case rankFolded, rankUnsure:
 		s.Status = Folded
 	case rankNotLoaded:
 		s.Status = NotLoaded
@@ -79,6 +80,10 @@ func rankOf(s collect.CounterState) int {
 type ranks struct {
 	// leaf is the value of counter id of f, and of the zero counter with id < 0.
 	leaf func(f *covmap.Function, id int64) value
+	// counter is the value of a counter of the object that updates were emitted of, for code of f.
+	counter func(f *covmap.Function, n int) value
+	// unsure is the value of code of which nobody knows whether it ran.
+	unsure value
 	// counters are those of the object in the cell, nil when it was never loaded.
 	counters *collect.ObjectCounters
 	// first is the index of the first counter of f in counters, -1 when it has none.
