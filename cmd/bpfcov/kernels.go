@@ -19,7 +19,7 @@ func newKernels() *cobra.Command {
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newKernelsLs(), newKernelsPull(), newKernelsPrune())
+	cmd.AddCommand(newKernelsLs(), newKernelsPull(), newKernelsUpdate(), newKernelsPrune())
 	return cmd
 }
 

@@ -123,9 +123,17 @@ func runRun(ctx context.Context, stdout io.Writer, f runFlags, command []string)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	store := newStore(f.refresh)
+	lock, err := readLock(c, f.refresh)
+	if err != nil {
+		return err
+	}
+	if points, err = matrix.Resolve(ctx, store, lock, points); err != nil {
+		return err
+	}
 	r := &matrix.Runner{
 		Policy: mode,
-		Config: c, Points: points, Out: outFolder(f, c), Store: newStore(f.refresh), Jobs: f.jobs, Progress: warn,
+		Config: c, Points: points, Out: outFolder(f, c), Store: store, Lock: lock, Jobs: f.jobs, Progress: warn,
 	}
 	if err := withCompiler(ctx, r); err != nil {
 		return err

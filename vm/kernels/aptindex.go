@@ -305,6 +305,11 @@ func ownSeries(pkgs []*debPackage, a archInfo) string {
 // where it has one. Without a flavour, only kernels of the best preferred flavour that the match has are left;
 // without any preferred one, all are.
 func matches(cs []Candidate, sp spec, a archInfo, series string) []Candidate {
+	if slices.Contains(keywords, sp.version) {
+		keyword := sp.version
+		sp.version = "*"
+		return pickKeyword(matches(cs, sp, a, series), keyword)
+	}
 	own := sp.version == "" && slices.ContainsFunc(cs, func(c Candidate) bool { return c.Version == series })
 	var out []Candidate
 	for _, c := range cs {
@@ -329,6 +334,25 @@ func matches(cs []Candidate, sp spec, a archInfo, series string) []Candidate {
 		}
 	}
 	return out
+}
+
+// pickKeyword chooses among candidates, which are sorted newest first.
+func pickKeyword(cs []Candidate, keyword string) []Candidate {
+	if len(cs) == 0 {
+		return nil
+	}
+	switch keyword {
+	case keyNewest:
+		return cs[:1]
+	case keyOldest:
+		return cs[len(cs)-1:]
+	}
+	seen := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(cs), func(c Candidate) bool {
+		dup := seen[c.Version]
+		seen[c.Version] = true
+		return dup
+	})
 }
 
 func (s *Store) aptRoot(sp spec, a archInfo) (*aptRoot, error) {

@@ -87,14 +87,38 @@ func (s *Store) Resolve(ctx context.Context, spec, arch string) ([]Candidate, er
 	if err != nil {
 		return nil, err
 	}
-	if sp.kind == kindFile {
-		k, err := s.openFile(sp, a)
-		if err != nil {
-			return nil, err
-		}
-		return []Candidate{{Spec: sp.String(), Release: k.Release, Version: k.Version, Arch: k.Arch, Stored: true}}, nil
+	switch sp.kind {
+	case kindApt:
+		return s.resolveApt(ctx, sp, a)
+	case kindBucket:
+		return s.resolveBucket(sp, a)
 	}
-	return s.resolveApt(ctx, sp, a)
+	k, err := s.pull(ctx, sp, a)
+	if err != nil {
+		return nil, err
+	}
+	return []Candidate{{Spec: sp.String(), Release: k.Release, Version: k.Version, Arch: k.Arch, Package: k.Package, Stored: true}}, nil
+}
+
+// Expand returns the specs that spec stands for on arch: itself, or one for each kernel where it means several: an
+// apt: spec with the version each-minor and a bucket: spec. The order is that of [Store.Resolve].
+func (s *Store) Expand(ctx context.Context, text, arch string) ([]string, error) {
+	sp, _, err := parse(text, arch)
+	if err != nil {
+		return nil, err
+	}
+	if sp.kind != kindBucket && (sp.kind != kindApt || sp.version != keyEachMinor) {
+		return []string{text}, nil
+	}
+	found, err := s.Resolve(ctx, text, arch)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(found))
+	for i, c := range found {
+		out[i] = c.Spec
+	}
+	return out, nil
 }
 
 // Pull returns the best match of spec on arch (as for Resolve), fetching it when it is not in the store yet. A spec
@@ -106,8 +130,23 @@ func (s *Store) Pull(ctx context.Context, spec, arch string) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sp.kind == kindFile {
+	return s.pull(ctx, sp, a)
+}
+
+func (s *Store) pull(ctx context.Context, sp spec, a archInfo) (*Kernel, error) {
+	switch sp.kind {
+	case kindFile:
 		return s.openFile(sp, a)
+	case kindTar:
+		return s.pullTar(ctx, sp, a, sp.path)
+	case kindBucket:
+		return s.pullBucket(ctx, sp, a)
+	case kindOCI:
+		return s.pullOCI(ctx, sp, a)
+	case kindBuild:
+		return s.openTree(sp, a)
+	case kindHost:
+		return s.openHost(sp, a)
 	}
 	return s.pullApt(ctx, sp, a)
 }

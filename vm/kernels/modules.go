@@ -92,6 +92,18 @@ type moduleIndex struct {
 
 func indexModules(release string, fsys fs.FS) (*moduleIndex, error) {
 	ix := &moduleIndex{release: release, fsys: fsys, files: map[string]string{}, builtin: map[string]bool{}}
+	if isTree(fsys) {
+		paths, err := orderedModules(fsys)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range paths {
+			if name, ok := moduleName(p); ok {
+				ix.files[name] = p
+			}
+		}
+		return ix, ix.readBuiltin()
+	}
 	n := 0
 	err := fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -116,12 +128,17 @@ func indexModules(release string, fsys fs.FS) (*moduleIndex, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := fsys.Open("modules.builtin")
+	return ix, ix.readBuiltin()
+}
+
+// readBuiltin reads the list of what is built in.
+func (ix *moduleIndex) readBuiltin() error {
+	f, err := ix.fsys.Open("modules.builtin")
 	if errors.Is(err, fs.ErrNotExist) {
 		ix.assume = true
-		return ix, nil
+		return nil
 	} else if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
 	sc := bufio.NewScanner(io.LimitReader(f, 8<<20))
@@ -130,7 +147,7 @@ func indexModules(release string, fsys fs.FS) (*moduleIndex, error) {
 			ix.builtin[name] = true
 		}
 	}
-	return ix, sc.Err()
+	return sc.Err()
 }
 
 // moduleName gives the normal module name of a path, false when it is not a module file.

@@ -5,7 +5,10 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 const maxSpec = 4096 // bytes of a spec, made absolute
@@ -15,21 +18,40 @@ type specKind int
 const (
 	kindApt specKind = iota
 	kindFile
+	kindTar
+	kindBucket
+	kindOCI
+	kindBuild
+	kindHost
 )
 
 // A spec is a parsed kernel spec.
 type spec struct {
 	kind    specKind
 	suite   string // apt
-	version string // apt: version or glob, "" for any
+	version string // apt: version, glob or keyword, "" for any; bucket: DISTRO/VERSION, "" for any
 	flavour string // apt: "" for the preferred one
-	path    string // file, absolute
+	path    string // file, tar, bucket, build: absolute; oci: the reference
 	modules string // file, absolute or ""
 }
 
 // String gives the canonical spelling, the key of the store's records.
 func (s spec) String() string {
-	if s.kind == kindFile {
+	switch s.kind {
+	case kindTar:
+		return "tar:" + s.path
+	case kindBuild:
+		return "build:" + s.path
+	case kindOCI:
+		return "oci:" + s.path
+	case kindHost:
+		return "host"
+	case kindBucket:
+		if s.version != "" {
+			return "bucket:" + s.path + ",kernel=" + s.version
+		}
+		return "bucket:" + s.path
+	case kindFile:
 		if s.modules != "" {
 			return "file:" + s.path + ",modules=" + s.modules
 		}
@@ -44,6 +66,16 @@ func (s spec) String() string {
 	}
 	return out
 }
+
+// keywords may stand for a version of an apt: spec: the newest or the oldest that the suite has, and the newest of
+// each minor version. The last one means several kernels, see [Store.Expand].
+var keywords = []string{keyNewest, keyOldest, keyEachMinor}
+
+const (
+	keyNewest    = "newest"
+	keyOldest    = "oldest"
+	keyEachMinor = "each-minor"
+)
 
 var (
 	suiteRE   = regexp.MustCompile(`^[a-z][a-z0-9.+-]*$`)
@@ -74,9 +106,12 @@ func parseSpec(text string) (spec, error) {
 	bad := func(format string, args ...any) (spec, error) {
 		return spec{}, &SpecError{Spec: text, Reason: fmt.Sprintf(format, args...)}
 	}
+	if text == "host" {
+		return spec{kind: kindHost}, nil
+	}
 	kind, rest, ok := strings.Cut(text, ":")
 	if !ok {
-		return bad("want apt:SUITE[/VERSION][@FLAVOUR] or file:PATH[,modules=DIR]")
+		return bad("want apt:SUITE[/VERSION][@FLAVOUR], oci:REF, file:PATH[,modules=DIR], tar:FILE, bucket:DIR[,kernel=DISTRO/VERSION], build:DIR or host")
 	}
 	if len(text) > maxSpec || strings.ContainsAny(text, "\x00\n\r") {
 		return bad("too long, or control characters in it")
@@ -89,8 +124,8 @@ func parseSpec(text string) (spec, error) {
 			return bad("flavour %q: want a name such as generic, cloud or rt after @", s.flavour)
 		}
 		if s.suite, s.version, has = strings.Cut(rest, "/"); has {
-			if !versionRE.MatchString(s.version) {
-				return bad("version %q: want a version or a glob such as 6.1 or 7.* after /", s.version)
+			if !versionRE.MatchString(s.version) && !slices.Contains(keywords, s.version) {
+				return bad("version %q: want a version or a glob such as 6.1 or 7.*, or one of %s after /", s.version, strings.Join(keywords, ", "))
 			}
 			if _, err := path.Match(s.version, ""); err != nil {
 				return bad("version %q: %v", s.version, err)
@@ -128,5 +163,36 @@ func parseSpec(text string) (spec, error) {
 		}
 		return s, nil
 	}
-	return bad("unknown kind %q; want apt: or file:", kind)
+	kinds := map[string]specKind{"tar": kindTar, "bucket": kindBucket, "build": kindBuild, "oci": kindOCI}
+	k, ok := kinds[kind]
+	if !ok {
+		return bad("unknown kind %q; want apt, oci, file, tar, bucket, build or host", kind)
+	}
+	s := spec{kind: k, path: rest}
+	if k == kindBucket {
+		if s.path, rest, ok = strings.Cut(rest, ","); ok {
+			key, val, _ := strings.Cut(rest, "=")
+			if _, err := path.Match(val, ""); key != "kernel" || val == "" || err != nil {
+				return bad("option %q: the only one is kernel=DISTRO/VERSION, where both may be globs", rest)
+			}
+			s.version = val
+		}
+	}
+	if s.path == "" {
+		return bad("want something after %s:", kind)
+	}
+	if k == kindOCI {
+		if _, err := name.ParseReference(s.path); err != nil {
+			return bad("%v", err)
+		}
+		return s, nil
+	}
+	var err error
+	if s.path, err = filepath.Abs(s.path); err != nil {
+		return bad("%v", err)
+	}
+	if len(s.String()) > maxSpec {
+		return bad("too long")
+	}
+	return s, nil
 }

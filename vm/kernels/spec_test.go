@@ -48,7 +48,7 @@ func TestParseSpecErrors(t *testing.T) {
 	}{
 		{"", "want apt:"},
 		{"bookworm", "want apt:"},
-		{"oci:x", "unknown kind"},
+		{"zip:x", "unknown kind"},
 		{"apt:", "suite"},
 		{"apt:/6.1", "suite"},
 		{"apt:../6.1", "suite"},

@@ -33,6 +33,8 @@ type Runner struct {
 	// Out is the folder for everything that is written. What an earlier run left there is replaced.
 	Out   string
 	Store *kernels.Store
+	// Lock pins the kernels; nil for none.
+	Lock *kernels.Lock
 	// Clang is the compiler that build scripts get as one word, Strip the llvm-strip for bpf2go.
 	Clang, Strip string
 	// LLVM is the major version of the compiler behind Clang, for the records; 0 if not known.
@@ -159,7 +161,7 @@ func (r *Runner) prepare(ctx context.Context) ([]Cell, error) {
 	g.Go(func() error {
 		for i, p := range r.Points {
 			cells[i].Point = p
-			k, err := r.Store.Pull(gctx, p.Spec, p.Arch)
+			k, err := r.Store.PullLocked(gctx, r.Lock, p.Spec, p.Arch)
 			var fetch *kernels.FetchError
 			switch {
 			case errors.As(err, &fetch):
