@@ -14,7 +14,7 @@ test_packages=("llvm-$llvm-tools" python3 cmake ninja-build lcov bpftool strace 
 for major in 14 15 16 22; do
 	test_packages+=("clang-$major" "llvm-$major" "llvm-$major-dev" "llvm-$major-tools")
 done
-test_packages+=(csmith libcsmith-dev)
+test_packages+=(csmith libcsmith-dev libxml2-utils)
 
 case $profile in
 build) packages=("${build_packages[@]}") ;;

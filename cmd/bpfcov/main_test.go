@@ -15,6 +15,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/instrument/meta"
+	"github.com/bpfcov/bpfcov/report/model/modeltest"
 	"github.com/bpfcov/bpfcov/vm"
 )
 
@@ -28,10 +30,14 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command as its users do. Each file of testdata is one behaviour.
 func TestScripts(t *testing.T) {
 	agents := buildAgents(t.Context())
+	fixture := sync.OnceValue(func() *collect.Data { return modeltest.Data(t) })
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: *update,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"status": status},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status,
+			"covdata": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(saveFixture(ts.MkAbs(args[0]), fixture()))
+			}},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
 				return os.Geteuid() == 0, nil
@@ -60,6 +66,22 @@ func TestScripts(t *testing.T) {
 			return agents(dir)
 		},
 	})
+}
+
+// saveFixture writes covdata.
+func saveFixture(dir string, d *collect.Data) error {
+	sidecars, err := os.MkdirTemp("", "")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(sidecars)
+	for _, m := range d.Metas {
+		if _, err := meta.Write(sidecars, m); err != nil {
+			return err
+		}
+	}
+	_, err = collect.Save(dir, d.Records, sidecars)
+	return err
 }
 
 // buildAgents builds the agents of the scripts' guests into dir, once for all scripts.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,8 @@ import (
 	"github.com/bpfcov/bpfcov/instrument/policy"
 	"github.com/bpfcov/bpfcov/internal/config"
 	"github.com/bpfcov/bpfcov/report"
+	"github.com/bpfcov/bpfcov/report/gate"
+	"github.com/bpfcov/bpfcov/report/model"
 	"github.com/bpfcov/bpfcov/vm/matrix"
 
 	reporthtml "github.com/bpfcov/bpfcov/report/html"
@@ -115,6 +118,13 @@ func runRun(ctx context.Context, stdout io.Writer, f runFlags, command []string)
 	if f.jobs < 0 {
 		return usagef("--jobs %d: want a number of cells from 1 on", f.jobs)
 	}
+	// A mistake in what comes last is better known before the guests have run.
+	if _, err := configGates(c); err != nil {
+		return err
+	}
+	if _, err := regexp.Compile(c.Report.Ignore); err != nil {
+		return usagef("report.ignore-filename-regex: %w", err)
+	}
 	points, err := matrix.Expand(c.Matrix)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -147,7 +157,7 @@ func runRun(ctx context.Context, stdout io.Writer, f runFlags, command []string)
 		return err
 	}
 	// What there is is worth a report even when the run was cut short.
-	return errors.Join(err, reportRun(stdout, r, res))
+	return errors.Join(err, reportRun(ctx, stdout, r, res))
 }
 
 // withCompiler gives builds a compiler of this very version: bpfcov-clang beside this executable, or this
@@ -170,14 +180,32 @@ func withCompiler(ctx context.Context, r *matrix.Runner) error {
 }
 
 // reportRun writes the files that the configuration asks for and prints the table.
-func reportRun(stdout io.Writer, r *matrix.Runner, res *matrix.Result) error {
+func reportRun(ctx context.Context, stdout io.Writer, r *matrix.Runner, res *matrix.Result) error {
 	data, err := collect.ReadDir(res.Covdata)
 	if err != nil {
 		return err
 	}
+	view := viewFlags{sourceRoot: reporthtml.FindRoot(r.Config.Dir), ignore: r.Config.Report.Ignore}
+	o, root, markers, err := view.options(ctx)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	gates, err := configGates(r.Config)
+	if err != nil {
+		return err
+	}
 	on := func(b *bool) bool { return b == nil || *b }
-	files, rep, err := report.WriteRun(r.Out, data, report.RunOptions{LCOV: on(r.Config.Report.LCOV), JSON: on(r.Config.Report.JSON),
-		HTML: on(r.Config.Report.HTML), Title: filepath.Base(r.Config.Dir), SourceRoot: reporthtml.FindRoot(r.Config.Dir)})
+	c := &r.Config.Report
+	var failed []string
+	files, rep, err := report.WriteRun(r.Out, data, report.RunOptions{LCOV: on(c.LCOV), JSON: on(c.JSON), HTML: on(c.HTML),
+		Cobertura: c.Cobertura, Codecov: c.Codecov, JUnit: c.JUnit, GoCover: c.GoCover, LLVM: c.LLVM, Markdown: c.Markdown,
+		Model: o, Title: filepath.Base(r.Config.Dir), SourceRoot: root.Dir, Version: moduleVersion(),
+		Failed: func(rep *model.Report) []string {
+			rep.Warnings = append(rep.Warnings, markers.Problems...)
+			failed = gate.Check(rep, gates)
+			return failed
+		}})
 	if err != nil {
 		return err
 	}
@@ -189,6 +217,7 @@ func reportRun(stdout io.Writer, r *matrix.Runner, res *matrix.Result) error {
 		fmt.Fprintln(stdout, "  "+relative(f))
 	}
 	reportPolicy(stdout, res.Policy)
+	notReached := sayFailed(os.Stderr, failed)
 	if err := verdict(res); err != nil {
 		return err
 	}
@@ -197,7 +226,16 @@ func reportRun(stdout io.Writer, r *matrix.Runner, res *matrix.Result) error {
 	} else if err != nil {
 		warn("%v", err)
 	}
-	return nil
+	return notReached
+}
+
+// configGates are the thresholds of a configuration.
+func configGates(c *config.Config) (gate.Options, error) {
+	f := gateFlags{c.Report.FailUnderLines, c.Report.FailUnderBranches, c.Report.FailUnderFunctions, c.Report.Require, c.Report.Baseline}
+	if f.baseline != "" && !filepath.IsAbs(f.baseline) {
+		f.baseline = filepath.Join(c.Dir, f.baseline)
+	}
+	return f.options()
 }
 
 // verdict turns the outcomes into an exit status: a failed test weighs more than a guest that did not boot.

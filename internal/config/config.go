@@ -93,6 +93,24 @@ type Report struct {
 	JSON *bool `yaml:"json"`
 	// HTML writes the site to html/. The default is true.
 	HTML *bool `yaml:"html"`
+	// These are written when they are true: cobertura.xml, junit.xml, summary.md, and the folders
+	// codecov/, cover/ (Go cover profiles) and llvm/.
+	Cobertura bool `yaml:"cobertura"`
+	JUnit     bool `yaml:"junit"`
+	Markdown  bool `yaml:"markdown"`
+	Codecov   bool `yaml:"codecov"`
+	GoCover   bool `yaml:"gocover"`
+	LLVM      bool `yaml:"llvm"`
+	// Ignore is a regular expression; files whose name it matches are in no report.
+	Ignore string `yaml:"ignore-filename-regex"`
+	// These make a run fail, as the flags of `bpfcov report` of the same names.
+	FailUnderLines     []string `yaml:"fail-under-lines"`
+	FailUnderBranches  []string `yaml:"fail-under-branches"`
+	FailUnderFunctions []string `yaml:"fail-under-functions"`
+	Require            []string `yaml:"require"`
+	// Baseline is a file that `bpfcov report --write-baseline` wrote, relative to the
+	// configuration file.
+	Baseline string `yaml:"baseline"`
 }
 
 // Duration is a time.Duration that YAML writes as "90s".

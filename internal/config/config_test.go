@@ -24,7 +24,7 @@ matrix:
   exclude:
     - {kernel: "apt:bullseye", arch: arm64}
 vm: {cpus: 2, boot-timeout: 2m}
-report: {json: false}
+report: {json: false, junit: true, fail-under-lines: [80, "6.1-*=70"]}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ report: {json: false}
 			Exclude: []Cell{{Kernel: "apt:bullseye", Arch: "arm64"}},
 		},
 		VM:     VM{CPUs: 2, BootTimeout: Duration(2 * time.Minute)},
-		Report: Report{JSON: &no},
+		Report: Report{JSON: &no, JUnit: true, FailUnderLines: []string{"80", "6.1-*=70"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("(-want +got)\n" + diff)

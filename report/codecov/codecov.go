@@ -192,3 +192,13 @@ func quote(s string) string {
 	}
 	return string(b)
 }
+
+// WriteList writes the uploads as a JSON list, for actions that loop over it.
+func WriteList(w io.Writer, uploads []Upload) error {
+	if uploads == nil {
+		uploads = []Upload{}
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	return e.Encode(uploads)
+}

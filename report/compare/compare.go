@@ -218,3 +218,26 @@ func programs(a, b View) []Program {
 	}
 	return out
 }
+
+// Runs compares the cells of two reports by name, and all of them merged. A cell that only one of them has did
+// not run in the other.
+func Runs(before, after *model.Report) []*Result {
+	var out []*Result
+	find := func(r *model.Report, name string) int {
+		return slices.IndexFunc(r.Cells, func(c model.Cell) bool { return c.Name == name })
+	}
+	for i := range before.Cells {
+		name := before.Cells[i].Name
+		if k := find(after, name); k >= 0 {
+			out = append(out, Compare(View{before, model.Column(i)}, View{after, model.Column(k)}))
+		} else {
+			out = append(out, &Result{A: name, B: name, NotRun: []string{"the second run has no such cell: it"}})
+		}
+	}
+	for k := range after.Cells {
+		if name := after.Cells[k].Name; find(before, name) < 0 {
+			out = append(out, &Result{A: name, B: name, NotRun: []string{"the first run has no such cell: it"}})
+		}
+	}
+	return append(out, Compare(View{before, model.Merged}, View{after, model.Merged}))
+}

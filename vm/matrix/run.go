@@ -99,7 +99,9 @@ func (r *Result) Diagnose() (loaded bool, err error) {
 
 // owned is what a run writes below its folder and the next run into the same folder removes. The build folder
 // is not among it: it is replaced for each architecture.
-func owned() []string { return []string{"covdata", "cells", "lcov", "report.json", "html"} }
+func owned() []string {
+	return []string{"covdata", "cells", "lcov", "report.json", "html", "cobertura.xml", "codecov", "junit.xml", "cover", "llvm", "summary.md"}
+}
 
 // experiments is the folder for what a search for a policy builds and runs.
 const experiments = "policy"
