@@ -127,22 +127,42 @@ type Data struct {
 	Records []Record
 }
 
+// ReadOptions say how to read covdata folders. The zero value is valid.
+type ReadOptions struct {
+	// Damaged, if not nil, is told of each file that is named like covdata and is not, or is cut short. The file is then
+	// left out; otherwise it is an error.
+	Damaged func(path string, err error)
+}
+
+// skip reports whether a file that cannot be read is to be left out.
+func (o ReadOptions) skip(path string, err error) bool {
+	if o.Damaged == nil {
+		return false
+	}
+	for _, kind := range []error{ErrFormat, ErrTruncated, meta.ErrFormat, meta.ErrTruncated} {
+		if errors.Is(err, kind) {
+			o.Damaged(path, err)
+			return true
+		}
+	}
+	return false
+}
+
+// ReadDir is [ReadOptions.ReadDir] with the zero options.
+func ReadDir(dirs ...string) (*Data, error) { return ReadOptions{}.ReadDir(dirs...) }
+
 // ReadDir reads covdata folders. A record that is there several times counts once, and of the records
-// of one run the last state counts. A file that is named like covdata and is not, or is cut short, is
-// an error that names it, as is a record that does not fit the object's description.
-func ReadDir(dirs ...string) (*Data, error) {
+// of one run the last state counts. A file that is damaged is an error that names it, unless Damaged is set, and so is always a record
+// that does not fit the object's description.
+func (o ReadOptions) ReadDir(dirs ...string) (*Data, error) {
 	d := &Data{}
 	var err error
-	if d.Metas, err = ReadMetas(dirs...); err != nil {
+	if d.Metas, err = o.ReadMetas(dirs...); err != nil {
 		return nil, err
 	}
-	err = Walk(func(path string, r *Record) error {
-		for i := range r.Objects {
-			o := &r.Objects[i]
-			if m := d.Metas[o.ObjectID]; m != nil && m.NumCounters != len(o.Counts) {
-				return fmt.Errorf("%s: %w: object %s has %d counters there, and %d in its description (%s)",
-					path, ErrBuildMismatch, o.ObjectID, len(o.Counts), m.NumCounters, m.Source)
-			}
+	err = o.Walk(func(path string, r *Record) error {
+		if err := checkMetas(path, r, d.Metas); err != nil {
+			return err
 		}
 		d.Records = append(d.Records, *r)
 		return nil
@@ -154,8 +174,25 @@ func ReadDir(dirs ...string) (*Data, error) {
 	return d, nil
 }
 
-// ReadMetas reads only the objects' descriptions of covdata folders.
+// checkMetas compares a record with the descriptions of its objects.
+func checkMetas(path string, r *Record, metas map[meta.ObjectID]*meta.Meta) error {
+	for i := range r.Objects {
+		o := &r.Objects[i]
+		if m := metas[o.ObjectID]; m != nil && m.NumCounters != len(o.Counts) {
+			return fmt.Errorf("%s: %w: object %s has %d counters there, and %d in its description (%s)",
+				path, ErrBuildMismatch, o.ObjectID, len(o.Counts), m.NumCounters, m.Source)
+		}
+	}
+	return nil
+}
+
+// ReadMetas is [ReadOptions.ReadMetas] with the zero options.
 func ReadMetas(dirs ...string) (map[meta.ObjectID]*meta.Meta, error) {
+	return ReadOptions{}.ReadMetas(dirs...)
+}
+
+// ReadMetas reads only the objects' descriptions of covdata folders.
+func (o ReadOptions) ReadMetas(dirs ...string) (map[meta.ObjectID]*meta.Meta, error) {
 	metas := map[meta.ObjectID]*meta.Meta{}
 	for _, dir := range dirs {
 		paths, err := list(dir, metaPrefix)
@@ -165,7 +202,10 @@ func ReadMetas(dirs ...string) (map[meta.ObjectID]*meta.Meta, error) {
 		for _, path := range paths {
 			m, err := readMeta(path)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", path, err)
+				if err = fmt.Errorf("%s: %w", path, err); o.skip(path, err) {
+					continue
+				}
+				return nil, err
 			}
 			metas[m.ObjectID] = m
 		}
@@ -173,9 +213,14 @@ func ReadMetas(dirs ...string) (map[meta.ObjectID]*meta.Meta, error) {
 	return metas, nil
 }
 
-// Walk calls fn for each run in covdata folders, one record in memory at a time, in the order of the
-// folders and file names. See [ReadDir] for what counts.
+// Walk is [ReadOptions.Walk] with the zero options.
 func Walk(fn func(path string, r *Record) error, dirs ...string) error {
+	return ReadOptions{}.Walk(fn, dirs...)
+}
+
+// Walk calls fn for each run in covdata folders, one record in memory at a time, in the order of the
+// folders and file names. See [ReadOptions.ReadDir] for what counts.
+func (o ReadOptions) Walk(fn func(path string, r *Record) error, dirs ...string) error {
 	var paths []string
 	for i, dir := range dirs {
 		if slices.Contains(dirs[:i], dir) {
@@ -190,7 +235,7 @@ func Walk(fn func(path string, r *Record) error, dirs ...string) error {
 	if len(paths) == 0 {
 		return fmt.Errorf("%s: no covdata there (no file %s*): %w", strings.Join(dirs, ", "), countersPrefix, fs.ErrNotExist)
 	}
-	stale, err := staleFiles(paths)
+	stale, err := o.staleFiles(paths)
 	if err != nil {
 		return err
 	}
@@ -200,6 +245,9 @@ func Walk(fn func(path string, r *Record) error, dirs ...string) error {
 		}
 		r, err := ReadRecord(path)
 		if err != nil {
+			if o.skip(path, err) {
+				continue
+			}
 			return err
 		}
 		if err := fn(path, r); err != nil {
@@ -228,8 +276,8 @@ func ReadRecord(path string) (*Record, error) {
 }
 
 // staleFiles finds, among files whose names end in the same nonce, those that must not count: equal
-// files but the first, and earlier states of the same run.
-func staleFiles(paths []string) (map[string]bool, error) {
+// files but the first, and earlier states of the same run. Damaged ones are among them when they are to be left out.
+func (o ReadOptions) staleFiles(paths []string) (map[string]bool, error) {
 	groups := map[string][]string{}
 	for _, p := range paths {
 		nonce := p[strings.LastIndexByte(p, '.')+1:]
@@ -245,6 +293,10 @@ func staleFiles(paths []string) (map[string]bool, error) {
 		for _, p := range group {
 			r, err := ReadRecord(p)
 			if err != nil {
+				if o.skip(p, err) {
+					stale[p] = true
+					continue
+				}
 				return nil, err
 			}
 			key := "id " + r.Run.ID

@@ -52,6 +52,10 @@ type CellConfig struct {
 	// Output, if not nil, gives the writers for a test's output instead of files in OutDir. A nil writer
 	// drops it. They are written by one goroutine.
 	Output func(t guest.Test) (stdout, stderr io.Writer)
+	// Partial, if not nil, is called with the record of a run as far as it is known: whenever counters come, about once a
+	// second while they change, and when the run ends and another follows. A later record of the same run replaces the earlier. It is called from
+	// one goroutine, which must not be held up for long.
+	Partial func(*collect.Record)
 	// Events, if not nil, is told about progress. It is called from one goroutine at a time.
 	Events func(Event)
 }

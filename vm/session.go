@@ -38,6 +38,8 @@ type run struct {
 	final   bool
 	end     *guest.RunEnd
 	ioErr   error
+	// artefacts is set when the folder for them was made.
+	artefacts bool
 }
 
 func newSession(m *machine) *session { return &session{m: m} }
@@ -62,8 +64,14 @@ func (s *session) Hello(h guest.Hello) error {
 func (s *session) RunStart(st guest.RunStart) error {
 	t := s.m.c.Tests[st.Test] // in range: hello's number was checked
 	r := &run{test: t, id: collect.NewRunID(), started: time.Now()}
+	if was := s.current; was != nil { // anew
+		was.close()
+		r.id = was.id
+		s.runs[len(s.runs)-1] = r
+	} else {
+		s.runs = append(s.runs, r)
+	}
 	s.current = r
-	s.runs = append(s.runs, r)
 	if err := r.open(s.m.c); err != nil {
 		return err
 	}
@@ -93,7 +101,31 @@ func (s *session) Output(stderr bool, p []byte) error {
 // Counters implements [guest.Handler].
 func (s *session) Counters(rec *collect.Record) error {
 	s.current.last = rec
+	s.partial(s.current)
 	return nil
+}
+
+// Artefact implements [guest.Handler].
+func (s *session) Artefact(a guest.Artefact) error {
+	r := s.current
+	if err := r.artefact(s.m.c, a); err != nil && r.ioErr == nil {
+		r.ioErr = err // the test goes on, and its counters are worth having
+	}
+	return nil
+}
+
+// partial hands on what is known of a run that goes on.
+func (s *session) partial(r *run) {
+	if s.m.c.Partial == nil {
+		return
+	}
+	rec := s.base(r.test)
+	rec.Run.ID, rec.Run.Duration, rec.Run.Partial = r.id, time.Since(r.started), true
+	rec.Run.Outcome, rec.Run.Reason = collect.Lost, "bpfcov itself ended before the test did"
+	if r.last != nil {
+		rec.Objects, rec.Programs = r.last.Objects, r.last.Programs
+	}
+	s.m.c.Partial(&rec)
 }
 
 // RunEnd implements [guest.Handler].
@@ -107,6 +139,9 @@ func (s *session) RunEnd(e guest.RunEnd, rec *collect.Record) error {
 	r.close()
 	s.deadline.Reset(setupTimeout)
 	record := s.record(r)
+	if s.m.c.Partial != nil && len(s.runs) < len(s.m.c.Tests) { // the last one ends the cell
+		s.m.c.Partial(&record)
+	}
 	s.m.c.event(Event{Kind: EventTestEnd, Test: r.test.Name, Run: &record.Run})
 	return nil
 }

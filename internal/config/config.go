@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/internal/strictyaml"
 )
 
@@ -39,6 +41,8 @@ type Config struct {
 	// Policy is auto (the default), read or off: what to do about programs that are refused because of their
 	// counters. See docs/policy.md.
 	Policy string `yaml:"policy"`
+	// Watcher is how loads are seen in tests that do not say it themselves.
+	Watcher Watcher `yaml:"watcher"`
 	// Out is the folder for everything that a run writes, relative to the configuration file. The
 	// default is bpfcov-out.
 	Out string `yaml:"out"`
@@ -60,6 +64,24 @@ type Test struct {
 	// Files are globs, relative to the configuration file, of files that the test needs beside
 	// the build folder's content. They keep their relative path.
 	Files []string `yaml:"files"`
+	// Watcher is how loads are seen: auto (the default), notify, trace or sweep.
+	Watcher Watcher `yaml:"watcher"`
+	// Artefacts are globs of files in the guest, relative to its working folder or absolute, that come back into the
+	// cell's folder.
+	Artefacts []string `yaml:"artefacts"`
+}
+
+// Watcher is a [collect.Watcher].
+type Watcher string
+
+// UnmarshalYAML implements [yaml.Unmarshaler].
+func (w *Watcher) UnmarshalYAML(n *yaml.Node) error {
+	kind, err := collect.ParseWatcher(n.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %w", n.Line, err)
+	}
+	*w = Watcher(kind)
+	return nil
 }
 
 // Matrix says in which cells the tests run: every kernel on every architecture, less Exclude, plus
@@ -175,6 +197,11 @@ func (c *Config) validate() error {
 			return fmt.Errorf("tests[%d]: the name %q stands twice; give each test its own name", i, t.Name)
 		}
 		seen[t.Name] = true
+		for _, a := range t.Artefacts {
+			if _, err := path.Match(a, ""); err != nil || a == "" {
+				return fmt.Errorf("tests[%d]: artefacts: %q is not a glob", i, a)
+			}
+		}
 	}
 	for _, v := range []struct {
 		name     string

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bpfcov/bpfcov/collect"
 )
 
 func TestParse(t *testing.T) {
@@ -16,7 +18,8 @@ tests:
   - command: [./a.test, -test.v]
     timeout: 90s
     env: {A: b}
-  - {name: second, command: [./a.test]}
+  - {name: second, command: [./a.test], watcher: sweep, artefacts: ["*.profraw"]}
+watcher: trace
 modules: [veth, "dummy?"]
 matrix:
   kernels: ["apt:bookworm"]
@@ -34,8 +37,9 @@ report: {json: false, junit: true, fail-under-lines: [80, "6.1-*=70"]}
 		Build: "make\n",
 		Tests: []Test{
 			{Name: "a.test", Command: []string{"./a.test", "-test.v"}, Env: map[string]string{"A": "b"}, Timeout: Duration(90 * time.Second)},
-			{Name: "second", Command: []string{"./a.test"}},
+			{Name: "second", Command: []string{"./a.test"}, Watcher: Watcher(collect.WatcherSweep), Artefacts: []string{"*.profraw"}},
 		},
+		Watcher: Watcher(collect.WatcherTrace),
 		Modules: []string{"veth", "dummy?"},
 		Matrix: Matrix{
 			Kernels: []string{"apt:bookworm"}, Arch: []string{"amd64", "arm64"},
@@ -75,6 +79,8 @@ func TestParseErrors(t *testing.T) {
 		{"a: &a b\nc: *a", `unknown key "a"`},
 		{"out: a\n---\nout: b", `more than one YAML document`},
 		{"out: [", `yaml`},
+		{"watcher: ptrace", `line 1: watcher "ptrace": want auto, notify, trace or sweep`},
+		{"tests: [{command: [a], artefacts: ['[']}]", `tests[0]: artefacts: "[" is not a glob`},
 	} {
 		_, err := Parse([]byte(tt.in))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -20,11 +20,13 @@
 //
 // Messages longer than a frame are sent as consecutive frames of one kind. The order of messages is
 //
-//	hello (run-start (stdout | stderr | counters)* run-end)* end
+//	hello (run-start (stdout | stderr | counters | delta)* artefact* run-end)* end
 //
-// with log messages anywhere after hello. hello, run-start and end are lines of a key and a quoted value, as
+// with log messages anywhere after hello. A run-start of the test that runs starts it anew: what came of it is void.
+// hello, run-start and end are lines of a key and a quoted value, as
 // the job is; stdout, stderr and log are bytes; counters is an encoded [collect.Record] of what was
-// counted so far; run-end is a 4-byte length, that many bytes of such lines, and the final record if anything was counted. The end message is the only proof that the guest did its
+// counted so far, and delta what changed since the last counters or delta ([collect.ApplyDelta]); artefact is a
+// file: a 4-byte length, that many bytes of a name, and the content; run-end is a 4-byte length, that many bytes of such lines, and the final record if anything was counted. The end message is the only proof that the guest did its
 // work: QEMU's exit status is 0 for a panic too.
 //
 // The guest runs code under test as root and is not trusted: every length, count and order is

@@ -21,10 +21,14 @@ const (
 	KindRunEnd
 	KindLog
 	KindEnd
+	KindDelta
+	KindArtefact
+
+	lastKind = KindArtefact
 )
 
 func (k Kind) String() string {
-	names := [...]string{"", "hello", "run-start", "stdout", "stderr", "counters", "run-end", "log", "end"}
+	names := [...]string{"", "hello", "run-start", "stdout", "stderr", "counters", "run-end", "log", "end", "delta", "artefact"}
 	if k == 0 || int(k) >= len(names) {
 		return fmt.Sprintf("kind %d", uint8(k))
 	}
@@ -36,6 +40,11 @@ const (
 	MaxPayload = 1 << 20
 	// MaxRecord is the largest counters or run-end message, in bytes.
 	MaxRecord = 128 << 20
+	// MaxArtefact is the largest file that comes back from a guest, in bytes, and MaxArtefacts the largest sum and
+	// MaxArtefactFiles the largest number for one test.
+	MaxArtefact      = 32 << 20
+	MaxArtefacts     = 256 << 20
+	MaxArtefactFiles = 10_000
 	// MaxText is the largest message of any other kind, in bytes.
 	MaxText = 1 << 20
 
@@ -52,8 +61,11 @@ var ErrFrame = errors.New("malformed stream from the guest")
 func frameMagic() [4]byte { return [4]byte{0xbf, 'c', 'o', 'v'} }
 
 func (k Kind) limit() int {
-	if k == KindCounters || k == KindRunEnd {
+	switch k {
+	case KindCounters, KindRunEnd, KindDelta:
 		return MaxRecord
+	case KindArtefact:
+		return MaxArtefact + MaxText
 	}
 	return MaxText
 }
@@ -158,7 +170,7 @@ func (d *Decoder) frame() (m Message, more bool, err error) {
 		return bad("magic % x", head[:4])
 	case head[4] != frameVersion:
 		return bad("protocol version %d, want %d; is the agent of another bpfcov?", head[4], frameVersion)
-	case kind < KindHello || kind > KindEnd:
+	case kind < KindHello || kind > lastKind:
 		return bad("%v", kind)
 	case flags&^flagMore != 0 || head[7] != 0:
 		return bad("flags %#x %#x", flags, head[7])

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"strings"
@@ -36,7 +37,10 @@ func (r *recorder) Output(stderr bool, p []byte) error {
 	r.out.Write(p)
 	return r.add(name + string(p[:min(len(p), 20)]))
 }
-func (r *recorder) Counters(rec *collect.Record) error { return r.add("counters of " + rec.Run.Test) }
+func (r *recorder) Counters(rec *collect.Record) error {
+	return r.add(fmt.Sprint("counters of ", rec.Run.Test, " ", rec.Objects[0].Counts[0]))
+}
+func (r *recorder) Artefact(a Artefact) error { return r.add("artefact " + a.Name) }
 func (r *recorder) RunEnd(e RunEnd, rec *collect.Record) error {
 	if rec == nil {
 		return r.add("done without record")
@@ -92,19 +96,39 @@ func testRecord(name string) *collect.Record {
 	}
 }
 
-// wholeStream is a proper stream of one test.
-func wholeStream(t testing.TB) []byte {
-	var snap bytes.Buffer
-	if err := collect.EncodeRecord(&snap, testRecord("a")); err != nil {
+func testRecordBytes(t testing.TB, name string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := collect.EncodeRecord(&b, testRecord(name)); err != nil {
 		t.Fatal(err)
 	}
+	return b.Bytes()
+}
+
+// testDelta leads from the counters of testRecord to 2 in the first.
+func testDelta(t testing.TB) []byte {
+	t.Helper()
+	now := testRecord("").Objects
+	now[0].Counts[0] = 2
+	d, ok := collect.EncodeDelta(testRecord("").Objects, now)
+	if !ok {
+		t.Fatal("no delta")
+	}
+	return d
+}
+
+// wholeStream is a proper stream of one test.
+func wholeStream(t testing.TB) []byte {
 	s := newStream(t).
 		msg(KindHello, Hello{Release: "6.1", Tests: 2}).
 		raw(KindLog, []byte("slow")).
 		msg(KindRunStart, RunStart{Test: 0, Name: "a"}).
 		raw(KindStdout, []byte("to stdout")).
 		raw(KindStderr, []byte("to stderr")).
-		raw(KindCounters, snap.Bytes()).
+		raw(KindCounters, testRecordBytes(t, "a")).
+		raw(KindDelta, testDelta(t)).
+		raw(KindDelta, testDelta(t)).
+		msg(KindArtefact, Artefact{Name: "tmp/a.profraw", Content: []byte("x")}).
 		runEnd(RunEnd{Test: 0, Signal: "SIGSEGV"}, testRecord("a")).
 		msg(KindRunStart, RunStart{Test: 1, Name: "b"}).
 		runEnd(RunEnd{Test: 1}, nil).
@@ -114,7 +138,7 @@ func wholeStream(t testing.TB) []byte {
 
 func TestReceive(t *testing.T) {
 	b := wholeStream(t)
-	want := []string{"hello 6.1", "log slow", "start a", "out to stdout", "err to stderr", "counters of a",
+	want := []string{"hello 6.1", "log slow", "start a", "out to stdout", "err to stderr", "counters of a 1", "counters of a 2", "counters of a 3", "artefact tmp/a.profraw",
 		"done a SIGSEGV", "start b", "done without record", "end"}
 	for name, r := range map[string]io.Reader{
 		"at once":       bytes.NewReader(b),
@@ -168,7 +192,16 @@ func TestReceiveOrder(t *testing.T) {
 		{"output outside", newStream(t).msg(KindHello, hello).raw(KindStdout, nil), "stdout outside a run"},
 		{"counters outside", newStream(t).msg(KindHello, hello).raw(KindCounters, nil), "counters outside a run"},
 		{"end inside", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).msg(KindEnd, End{}), "end inside a run"},
-		{"start inside", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).msg(KindRunStart, start), "run-start inside a run"},
+		{"start inside", newStream(t).msg(KindHello, Hello{Tests: 2}).msg(KindRunStart, start).msg(KindRunStart, RunStart{Test: 1}), "run-start inside a run"},
+		{"started thrice", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).msg(KindRunStart, start).msg(KindRunStart, start), "started 2 times"},
+		{"delta of nothing", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).raw(KindDelta, nil), "delta without counters"},
+		{"delta of what is void", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).raw(KindCounters, testRecordBytes(t, "a")).msg(KindRunStart, start).raw(KindDelta, testDelta(t)), "delta without counters"},
+		{"delta of another", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).raw(KindCounters, testRecordBytes(t, "a")).raw(KindDelta, []byte{1, 7}), "not a delta"},
+		{"artefact outside", newStream(t).msg(KindHello, hello).raw(KindArtefact, nil), "artefact outside a run"},
+		{"artefact above", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).msg(KindArtefact, Artefact{Name: "../x"}), "not a path below the root"},
+		{"artefact absolute", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).msg(KindArtefact, Artefact{Name: "/etc/passwd"}), "not a path below the root"},
+		{"artefact without name", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).msg(KindArtefact, Artefact{}), "not a path below the root"},
+		{"artefact with a long name", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).raw(KindArtefact, []byte{255, 255, 255, 255}), "name of 4294967295 bytes"},
 		{"too many tests", newStream(t).msg(KindHello, hello).msg(KindRunStart, RunStart{Test: 1}), "want 0 to 0"},
 		{"negative test", newStream(t).msg(KindHello, hello).msg(KindRunStart, RunStart{Test: -1}), "want 0 to 0"},
 		{"a test twice", newStream(t).msg(KindHello, hello).msg(KindRunStart, start).runEnd(end, nil).msg(KindRunStart, start), "want 1 to 0"},
@@ -222,7 +255,7 @@ func TestDecoderLimits(t *testing.T) {
 	}{
 		{"huge frame", "payload of 4294967295 bytes", frame(KindLog, 0, 0, 1<<32-1, nil)},
 		{"kind 0", "kind 0", frame(0, 0, 0, 0, nil)},
-		{"kind 9", "kind 9", frame(9, 0, 0, 0, nil)},
+		{"kind 11", "kind 11", frame(11, 0, 0, 0, nil)},
 		{"flag", "flags 0x2", frame(KindLog, 2, 0, 0, nil)},
 		{"sequence", "sequence number 7", frame(KindLog, 0, 7, 0, nil)},
 		{"empty and more", "empty frame that goes on", frame(KindLog, flagMore, 0, 0, nil)},

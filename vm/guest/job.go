@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bpfcov/bpfcov/collect"
 )
 
 // Paths in the guest. Everything of the agent's own is below Dir.
@@ -13,6 +15,8 @@ const (
 	Dir      = "/bpfcov"
 	InitPath = "/init" // the agent; the kernel starts it as PID 1
 	JobPath  = Dir + "/job"
+	// GoCoverDir is GOCOVERDIR of the tests: what Go programs built with -cover write there comes back to the host.
+	GoCoverDir = Dir + "/gocover"
 	// TimeParam is the argument of the agent that carries the host's time at the start of QEMU, in nanoseconds since
 	// 1970. The kernel passes what follows "--" on its command line as arguments to init.
 	TimeParam = "bpfcov.time"
@@ -24,7 +28,7 @@ const (
 )
 
 // JobVersion is the version of the job file. The agent refuses others.
-const JobVersion = 3
+const JobVersion = 4
 
 // Job tells the agent what to do.
 type Job struct {
@@ -73,6 +77,12 @@ type Test struct {
 	Plain bool
 	// Unwatched runs the command without the watcher: no counters, no verdicts, and system calls at full speed.
 	Unwatched bool
+	// Watcher is how its loads are seen. With [collect.WatcherAuto] a test that fails after it asked for a seccomp
+	// listener of its own, which the kernel then refuses, is started anew with [collect.WatcherTrace].
+	Watcher collect.Watcher
+	// Artefacts are globs of files that come back to the host after the test, relative to Dir or absolute, in the manner of
+	// [path.Match] for each part of the path. What is below GoCoverDir comes back always.
+	Artefacts []string
 	// Timeout is when the test is killed; 0 means 5 minutes.
 	Timeout time.Duration
 }
@@ -96,6 +106,9 @@ func (j Job) Limit() time.Duration {
 	d := 2 * time.Minute
 	for _, t := range j.Tests {
 		d += t.Deadline() + Slack
+		if t.Watcher == collect.WatcherAuto { // it may be started anew
+			d += t.Deadline() + Slack
+		}
 	}
 	return d
 }
@@ -129,6 +142,10 @@ func (j Job) Encode() ([]byte, error) {
 		b = appendText(b, "dir", t.Dir)
 		b = appendText(b, "folder", t.Folder)
 		b = appendText(b, "plain", strconv.FormatBool(t.Plain))
+		b = appendText(b, "watcher", string(t.Watcher))
+		for _, a := range t.Artefacts {
+			b = appendText(b, "artefact", a)
+		}
 		b = appendInt(b, "timeout", int64(t.Timeout))
 		if t.Unwatched {
 			b = appendText(b, "unwatched", strconv.FormatBool(true))
@@ -187,6 +204,10 @@ func DecodeJob(b []byte) (*Job, error) {
 			t.yes(&test.Plain)
 		case "unwatched":
 			t.yes(&test.Unwatched)
+		case "watcher":
+			test.Watcher = collect.Watcher(t.value)
+		case "artefact":
+			test.Artefacts = append(test.Artefacts, t.value)
 		case "timeout":
 			t.dur(&test.Timeout)
 		default:
@@ -221,6 +242,14 @@ func (j Job) Validate() error {
 		for _, e := range t.Env {
 			if !strings.Contains(e, "=") {
 				return fmt.Errorf("job: test %q: environment %q: want NAME=value", t.Name, e)
+			}
+		}
+		if _, err := collect.ParseWatcher(string(t.Watcher)); err != nil {
+			return fmt.Errorf("job: test %q: %w", t.Name, err)
+		}
+		for _, a := range t.Artefacts {
+			if _, err := path.Match(a, ""); err != nil || a == "" {
+				return fmt.Errorf("job: test %q: artefacts %q: not a glob", t.Name, a)
 			}
 		}
 		names[t.Name] = true

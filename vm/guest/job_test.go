@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bpfcov/bpfcov/collect"
 )
 
 func TestJobRoundTrip(t *testing.T) {
@@ -17,7 +19,8 @@ func TestJobRoundTrip(t *testing.T) {
 		Sysctls:     []Sysctl{{"kernel.panic_on_oops", "1"}},
 		Tests: []Test{
 			{Name: "a", Command: []string{"true"}},
-			{Name: "b", Command: []string{"sh", "-c", "exit 1\n\"\xff"}, Env: []string{"A=1", "B="}, Dir: "/tmp", Folder: "/v/1", Plain: true, Unwatched: true, Timeout: time.Second},
+			{Name: "b", Command: []string{"sh", "-c", "exit 1\n\"\xff"}, Env: []string{"A=1", "B="}, Dir: "/tmp", Folder: "/v/1", Plain: true, Unwatched: true, Timeout: time.Second,
+				Watcher: collect.WatcherTrace, Artefacts: []string{"*.profraw", "/tmp/x/*"}},
 		},
 	}
 	b, err := want.Encode()
@@ -31,7 +34,7 @@ func TestJobRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(want, *got); diff != "" {
 		t.Errorf("job (-want +got):\n%s", diff)
 	}
-	if got, want := want.Limit(), 2*time.Minute+DefaultTimeout+time.Second+2*Slack; got != want {
+	if got, want := want.Limit(), 2*time.Minute+2*DefaultTimeout+time.Second+3*Slack; got != want {
 		t.Errorf("limit: got %v, want %v", got, want)
 	}
 }
@@ -50,6 +53,8 @@ func TestJobRefuses(t *testing.T) {
 		{"want NAME=value", Job{Tests: []Test{{Name: "a", Command: ok, Env: []string{"A"}}}}},
 		{"not a name below /proc/sys", Job{Sysctls: []Sysctl{{"../../sysrq-trigger", "c"}}}},
 		{"not a name below /proc/sys", Job{Sysctls: []Sysctl{{"", "c"}}}},
+		{`watcher "x"`, Job{Tests: []Test{{Name: "a", Command: ok, Watcher: "x"}}}},
+		{`artefacts "[": not a glob`, Job{Tests: []Test{{Name: "a", Command: ok, Artefacts: []string{"["}}}}},
 	} {
 		if _, err := tt.job.Encode(); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got error %v, want one with %q", err, tt.want)
@@ -64,8 +69,8 @@ func TestDecodeJobRefuses(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                            "no version",
 		"{}":                          "want a key and a quoted value",
-		"version \"3\"\nx \"y\"\n":    `unknown key "x"`,
-		"version \"3\"\ntest \"t\"\n": "has no command",
+		"version \"4\"\nx \"y\"\n":    `unknown key "x"`,
+		"version \"4\"\ntest \"t\"\n": "has no command",
 		"version \"x\"\n":             "want a number",
 	} {
 		if _, err := DecodeJob([]byte(in)); err == nil || !strings.Contains(err.Error(), want) {

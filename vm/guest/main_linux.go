@@ -120,6 +120,6 @@ func defaultEnv() []string {
 	return []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root", "TERM=dumb", "TMPDIR=/tmp", "USER=root", "LOGNAME=root", "SHELL=/bin/sh", "LANG=C.UTF-8",
-		"BPFCOV_GUEST=1",
+		"BPFCOV_GUEST=1", "GOCOVERDIR=" + GoCoverDir,
 	}
 }

@@ -3,8 +3,11 @@ package guest
 import (
 	"encoding/binary"
 	"fmt"
+	"io/fs"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/bpfcov/bpfcov/collect"
 )
@@ -39,6 +42,36 @@ type RunEnd struct {
 	Dropped int64
 	// Loads is the number of program loads that were seen, of any program.
 	Loads int
+}
+
+// Artefact is a file that a test left.
+type Artefact struct {
+	// Name is its path in the guest without the leading slash, local in the sense of [path/filepath.IsLocal].
+	Name    string
+	Content []byte
+}
+
+func (a Artefact) encode() []byte {
+	b := binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(a.Name)+len(a.Content)), uint32(len(a.Name)))
+	return append(append(b, a.Name...), a.Content...)
+}
+
+func decodeArtefact(b []byte) (a Artefact, err error) {
+	if len(b) < 4 {
+		return a, fmt.Errorf("%w: artefact of %d bytes", ErrFrame, len(b))
+	}
+	n := binary.LittleEndian.Uint32(b)
+	if n > 4096 || int(n) > len(b)-4 {
+		return a, fmt.Errorf("%w: artefact with a name of %d bytes", ErrFrame, n)
+	}
+	a.Name, a.Content = string(b[4:4+n]), b[4+n:]
+	if !fs.ValidPath(a.Name) || a.Name == "." || strings.ContainsAny(a.Name, "\\\x00") || !utf8.ValidString(a.Name) {
+		return a, fmt.Errorf("%w: artefact %q: not a path below the root", ErrFrame, a.Name)
+	}
+	if len(a.Content) > MaxArtefact {
+		return a, fmt.Errorf("%w: artefact %q of %d bytes", ErrFrame, a.Name, len(a.Content))
+	}
+	return a, nil
 }
 
 // End is the last message.
@@ -172,11 +205,14 @@ func (t *text) message(k Kind) error {
 // reception. Byte slices are the callee's.
 type Handler interface {
 	Hello(Hello) error
+	// RunStart starts a test, or the current one anew.
 	RunStart(RunStart) error
 	// Output is called for what the current test writes; stderr tells the two streams apart.
 	Output(stderr bool, p []byte) error
 	// Counters brings the state of the current test's counters; the previous one is out of date.
 	Counters(*collect.Record) error
+	// Artefact brings a file that the current test left.
+	Artefact(Artefact) error
 	// RunEnd ends the current test; record is nil when there were no counters.
 	RunEnd(e RunEnd, record *collect.Record) error
 	Log(text string) error

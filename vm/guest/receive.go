@@ -18,8 +18,11 @@ var ErrNoEnd = errors.New("the guest went away without an end record")
 // and counts the rest; a stream with more is malformed.
 const MaxOutput = 64 << 20
 
-// maxLogs bounds the log messages of one guest.
-const maxLogs = 10_000
+// Bounds on the log messages of one guest, and on how often it may start a test anew.
+const (
+	maxLogs     = 10_000
+	maxRestarts = 1
+)
 
 // Receive reads the stream of one guest from port and hands its messages to h, until the end message, an
 // error, or the end of ctx. It returns nil if and only if the end message came. The errors are
@@ -68,7 +71,12 @@ type session struct {
 	next   int // index of the next test
 	output int
 	logs   int
-	ended  bool
+
+	restarts int
+	ended    bool
+	last     *collect.Record // of the current test
+	files    int             // artefacts of the current test, and their size
+	bytes    int
 }
 
 func (s *session) message(m Message) error {
@@ -76,11 +84,11 @@ func (s *session) message(m Message) error {
 		return fmt.Errorf("%w: %v out of order", ErrFrame, m.Kind)
 	}
 	switch m.Kind {
-	case KindStdout, KindStderr, KindCounters, KindRunEnd:
+	case KindStdout, KindStderr, KindCounters, KindDelta, KindArtefact, KindRunEnd:
 		if s.run < 0 {
 			return fmt.Errorf("%w: %v outside a run", ErrFrame, m.Kind)
 		}
-	case KindRunStart, KindEnd:
+	case KindEnd:
 		if s.run >= 0 {
 			return fmt.Errorf("%w: %v inside a run", ErrFrame, m.Kind)
 		}
@@ -98,10 +106,19 @@ func (s *session) message(m Message) error {
 		if err != nil {
 			return err
 		}
-		if v.Test < s.next || v.Test >= s.tests {
+		switch {
+		case s.run >= 0 && v.Test != s.run:
+			return fmt.Errorf("%w: %v inside a run", ErrFrame, m.Kind)
+		case s.run >= 0: // anew
+			if s.restarts++; s.restarts > maxRestarts {
+				return fmt.Errorf("%w: test %d started %d times", ErrFrame, v.Test, s.restarts)
+			}
+		case v.Test < s.next || v.Test >= s.tests:
 			return fmt.Errorf("%w: run-start of test %d, want %d to %d", ErrFrame, v.Test, s.next, s.tests-1)
+		default:
+			s.restarts = 0
 		}
-		s.run, s.next, s.output = v.Test, v.Test+1, 0
+		s.run, s.next, s.output, s.last, s.files, s.bytes = v.Test, v.Test+1, 0, nil, 0, 0
 		return s.h.RunStart(v)
 	case KindStdout, KindStderr:
 		if s.output += len(m.Payload); s.output > MaxOutput {
@@ -113,7 +130,20 @@ func (s *session) message(m Message) error {
 		if err != nil {
 			return err
 		}
+		s.last = rec
 		return s.h.Counters(rec)
+	case KindDelta:
+		return s.delta(m.Payload)
+	case KindArtefact:
+		a, err := decodeArtefact(m.Payload)
+		if err != nil {
+			return err
+		}
+		s.files++
+		if s.bytes += len(a.Content); s.files > MaxArtefactFiles || s.bytes > MaxArtefacts {
+			return fmt.Errorf("%w: more than %d artefacts or %d bytes of them", ErrFrame, MaxArtefactFiles, MaxArtefacts)
+		}
+		return s.h.Artefact(a)
 	case KindRunEnd:
 		return s.runEnd(m.Payload)
 	case KindLog:
@@ -130,6 +160,21 @@ func (s *session) message(m Message) error {
 		return s.h.End(v)
 	}
 	return fmt.Errorf("%w: %v", ErrFrame, m.Kind)
+}
+
+// delta makes a record of the last one.
+func (s *session) delta(payload []byte) error {
+	if s.last == nil {
+		return fmt.Errorf("%w: delta without counters before it", ErrFrame)
+	}
+	objects, err := collect.ApplyDelta(s.last.Objects, payload)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFrame, err)
+	}
+	rec := *s.last
+	rec.Objects = objects
+	s.last = &rec
+	return s.h.Counters(&rec)
 }
 
 func (s *session) runEnd(payload []byte) error {

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -229,7 +230,8 @@ func (r *Runner) buildSet(ctx context.Context, v variant) (testSet, error) {
 
 // guestTest says how the guest runs t, and what its program needs beyond files.
 func (r *Runner) guestTest(t config.Test, v variant, files []initramfs.File) (guest.Test, []initramfs.File, error) {
-	gt := guest.Test{Name: t.Name, Command: slices.Clone(t.Command), Dir: guestDir, Timeout: time.Duration(t.Timeout)}
+	gt := guest.Test{Name: t.Name, Command: slices.Clone(t.Command), Dir: guestDir, Timeout: time.Duration(t.Timeout),
+		Watcher: collect.Watcher(cmp.Or(t.Watcher, r.Config.Watcher)), Artefacts: t.Artefacts}
 	if gt.Timeout == 0 {
 		gt.Timeout = 60 * time.Second
 	}
@@ -337,6 +339,7 @@ func (r *Runner) cellConfig(c *Cell, set testSet) vm.CellConfig {
 
 func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
 	cfg := r.cellConfig(c, r.files[c.Point.Arch])
+	cfg.Partial = r.partial(res, c)
 	c.Result, c.Err = vm.RunCell(ctx, cfg)
 	if c.Err != nil {
 		r.progress("%s: %v", c.Name, c.Err)
@@ -372,10 +375,24 @@ func (r *Runner) save(res *Result, c *Cell, recs []collect.Record) error {
 	_, err := collect.Save(res.Covdata, recs, dirs...)
 	var missing *collect.MissingMetaError
 	if errors.As(err, &missing) {
-		r.progress("%s: %v", c.Name, err)
+		if len(recs) > 0 && !recs[0].Run.Partial {
+			r.progress("%s: %v", c.Name, err)
+		}
 		return nil
 	}
 	return err
+}
+
+// partial returns a function that writes what is known of a cell's run while it goes on, so that a bpfcov that is killed
+// loses at most a second. What cannot be written is said once; the end of the cell is where that is an error.
+func (r *Runner) partial(res *Result, c *Cell) func(*collect.Record) {
+	said := false
+	return func(rec *collect.Record) {
+		if err := r.save(res, c, []collect.Record{*rec}); err != nil && !said {
+			said = true
+			r.progress("%s: counters are not on disk yet: %v", c.Name, err)
+		}
+	}
 }
 
 // modules splits the configured modules; a "?" behind a name makes it optional.

@@ -9,10 +9,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 func main() {
@@ -69,6 +71,19 @@ func run(what string, args []string) error {
 		}
 		time.Sleep(4 * time.Second)
 		return os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
+	case "bpf-hang": // and does not end when asked to
+		signal.Ignore(syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGINT)
+		if err := bpf(); err != nil {
+			return err
+		}
+		time.Sleep(time.Hour)
+	case "artefacts":
+		return artefacts()
+	case "listener": // needs a seccomp listener of its own, and counts
+		if err := listener(); err != nil {
+			return err
+		}
+		return bpf()
 	case "panic":
 		fmt.Println("about to panic")
 		return os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
@@ -102,6 +117,50 @@ func run(what string, args []string) error {
 		os.Exit(99)
 	}
 	return nil
+}
+
+// artefacts leaves files of all kinds.
+func artefacts() error {
+	dir := os.Getenv("GOCOVERDIR")
+	for name, content := range map[string]string{
+		dir + "/covmeta.1": "m", "/tmp/a.profraw": "a", "/tmp/sub/b.profraw": "b", "/tmp/sub/c.other": "c",
+		"/tmp/sub/\\d.profraw": "a name that is not one everywhere",
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	if err := syscall.Mkfifo("/tmp/sub/pipe.profraw", 0o600); err != nil {
+		return err
+	}
+	if err := os.Symlink("/tmp/sub/c.other", "/tmp/sub/link.profraw"); err != nil {
+		return err
+	}
+	big, err := os.Create("/tmp/sub/big.profraw")
+	if err != nil {
+		return err
+	}
+	defer big.Close()
+	return big.Truncate(1 << 30)
+}
+
+// listener installs a filter with a listener, as a container runtime does, see seccomp_unotify(2).
+func listener() error {
+	const setModeFilter, newListener, retAllow = 1, 8, 0x7fff0000
+	filter := []syscall.SockFilter{{Code: syscall.BPF_RET | syscall.BPF_K, K: retAllow}}
+	prog := syscall.SockFprog{Len: 1, Filter: &filter[0]}
+	fd, _, errno := syscall.Syscall(seccompNr(), setModeFilter, newListener, uintptr(unsafe.Pointer(&prog)))
+	if errno != 0 {
+		return fmt.Errorf("seccomp: %w", errno)
+	}
+	return syscall.Close(int(fd))
+}
+
+func seccompNr() uintptr {
+	return map[string]uintptr{"amd64": 317, "arm64": 277, "riscv64": 277, "ppc64le": 358, "s390x": 348}[runtime.GOARCH]
 }
 
 // count prints the command lines of processes that are called like us, other than ourselves.
