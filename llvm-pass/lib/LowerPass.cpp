@@ -35,7 +35,7 @@ constexpr unsigned MaxIndexChoices = 64;
 
 class Lowering {
 public:
-  Lowering(Module &M, CoverageData &Data) : M(M), Data(Data) {}
+  Lowering(Module &M, CoverageData &Data, bool Baseline) : M(M), Data(Data), Baseline(Baseline) {}
 
   void run();
 
@@ -56,6 +56,7 @@ private:
 
   Module &M;
   CoverageData &Data;
+  bool Baseline;
   unsigned Width = 8;
   BitVector Flags; ///< counters that are one byte
   BitVector Emitted;
@@ -186,6 +187,15 @@ void Lowering::update(IRBuilder<> &B, uint32_t Index, Value *Step) {
   bool Flag = Flags.test(Index);
   if (Flag && Width == 8 && M.getDataLayout().isBigEndian())
     Offset += 7; // the lowest byte of the number
+  if (Baseline) {
+    Constant *All = ConstantExpr::getPointerBitCastOrAddrSpaceCast(
+        Counters, compat::pointerType(M.getContext()));
+    Value *P = B.CreateInBoundsGEP(B.getInt8Ty(), All, B.getInt64(Offset));
+    P = compat::typedPointer(B, P, B.getInt64Ty());
+    B.CreateStore(B.CreateAdd(B.CreateLoad(B.getInt64Ty(), P), Step), P);
+    Emitted.set(Index);
+    return;
+  }
   Value *Ptr = B.CreateInBoundsGEP(B.getInt8Ty(), base(B), B.getInt64(Offset));
   if (!Flag) {
     if (match(Step, m_One()))
@@ -327,7 +337,7 @@ PreservedAnalyses LowerPass::run(Module &M, ModuleAnalysisManager &) {
   if (!Data.load(M))
     return PreservedAnalyses::all();
   CoverageData::erase(M);
-  Lowering(M, Data).run();
+  Lowering(M, Data, Baseline).run();
   return PreservedAnalyses::none();
 }
 

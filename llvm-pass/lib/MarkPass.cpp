@@ -109,6 +109,20 @@ bool decide(Module &M, CoverageData &Data) {
   return true;
 }
 
+/// Lets the optimiser fold what it folds in any case when it first sees the function by itself, and makes
+/// ordinary markers of the probes that are left. A probe that is deleted later, in one of several inlined
+/// copies, would leave a counter that misses some of the runs of its code; like this there is one copy, and
+/// a counter that exists is exact.
+void fold(Function &F, FunctionAnalysisManager &FAM) {
+  PassBuilder PB;
+  FunctionPassManager FPM;
+  if (Error E = PB.parsePassPipeline(FPM, "sroa,early-cse,instcombine,simplifycfg"))
+    error(F.getContext(), "cannot fold " + F.getName() + ": " + toString(std::move(E)));
+  else
+    FAM.invalidate(F, FPM.run(F, FAM));
+  hardenProbes(F);
+}
+
 void eraseAll(ArrayRef<IntrinsicInst *> Calls) {
   for (IntrinsicInst *II : Calls) {
     if (!II->use_empty())
@@ -118,7 +132,7 @@ void eraseAll(ArrayRef<IntrinsicInst *> Calls) {
 }
 } // namespace
 
-PreservedAnalyses MarkPass::run(Module &M, ModuleAnalysisManager &) {
+PreservedAnalyses MarkPass::run(Module &M, ModuleAnalysisManager &AM) {
   if (!compat::isBPF(M))
     return PreservedAnalyses::all();
 
@@ -171,14 +185,21 @@ PreservedAnalyses MarkPass::run(Module &M, ModuleAnalysisManager &) {
       Known[{F.NameHash, F.Hash}] = &F;
     for (const Increment &Inc : Increments) {
       const FunctionCounters *F = Known.lookup(Inc.Key);
-      if (F && F->Count)
+      if (!F || !F->Count)
+        continue;
+      if (F->Fidelity != FidelityProbe)
         insertMarker(Inc.Call, F->First + Inc.Index, Inc.Step);
+      else if (isa<ConstantInt>(Inc.Step)) // clang's only other steps are of a select
+        insertProbe(Inc.Call, F->First + Inc.Index);
     }
     if (!Data.Functions.empty())
       Data.store(M);
   }
   eraseAll(Calls);
   stripProfileGlobals(M);
+  for (const FunctionCounters &F : Data.Functions)
+    if (!Failed && F.Fidelity == FidelityProbe)
+      fold(*F.F, AM.getResult<FunctionAnalysisManagerModuleProxy>(M).getManager());
   return PreservedAnalyses::none();
 }
 

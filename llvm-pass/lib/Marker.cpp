@@ -4,6 +4,7 @@
 #include "bpfcov/Compat.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 
 using namespace llvm;
@@ -50,6 +51,31 @@ void insertMarker(Instruction *Before, uint32_t Index, Value *Step) {
   Constant *IndexPtr = ConstantExpr::getIntToPtr(B.getInt64(Index), Ptr);
   CallInst *CI = B.CreateCall(compat::varAnnotation(M), {IndexPtr, Tag, Null, Narrow, Wide});
   CI->addFnAttr(Attribute::NoMerge);
+}
+
+namespace {
+/// The "function" that our probes are of. No compile of clang's own emits probes together with counters.
+constexpr uint64_t ProbeGuid = 0xbfc0bfc0bfc0bfc0;
+} // namespace
+
+void insertProbe(Instruction *Before, uint32_t Index) {
+  IRBuilder<> B(Before);
+  constexpr uint64_t WholeFactor = ~uint64_t(0);
+  B.CreateCall(compat::pseudoProbe(*Before->getModule()),
+               {B.getInt64(ProbeGuid), B.getInt64(Index), B.getInt32(0), B.getInt64(WholeFactor)});
+}
+
+void hardenProbes(Function &F) {
+  SmallVector<PseudoProbeInst *, 32> Probes;
+  for (Instruction &I : instructions(F))
+    if (auto *P = dyn_cast<PseudoProbeInst>(&I))
+      if (P->getFuncGuid()->equalsInt(ProbeGuid))
+        Probes.push_back(P);
+  for (PseudoProbeInst *P : Probes) {
+    insertMarker(P, static_cast<uint32_t>(P->getIndex()->getZExtValue()),
+                 ConstantInt::get(Type::getInt64Ty(F.getContext()), 1));
+    P->eraseFromParent();
+  }
 }
 
 CallInst *asMarker(Instruction &I, const GlobalVariable *Marker) {

@@ -9,13 +9,20 @@
 #include "bpfcov/Compat.h"
 #include "bpfcov/LowerPass.h"
 #include "bpfcov/MarkPass.h"
+#include "llvm/Support/CommandLine.h"
 #include "llvm/Transforms/IPO/GlobalDCE.h"
 
 using namespace llvm;
 
+// For bench/ only: what tools did before, counters that the optimiser sees from the start.
+static cl::opt<bool> Baseline("bpfcov-baseline", cl::Hidden, cl::init(false),
+                              cl::desc("Load, add and store counters before the optimiser"));
+
 static void registerPasses(PassBuilder &PB) {
   PB.registerPipelineStartEPCallback([](ModulePassManager &MPM, OptimizationLevel Level) {
     MPM.addPass(bpfcov::MarkPass(Level != OptimizationLevel::O0));
+    if (Baseline && Level != OptimizationLevel::O0)
+      MPM.addPass(bpfcov::LowerPass(/*Baseline=*/true));
   });
   bpfcov::compat::registerOptimizerLast(PB, [](ModulePassManager &MPM, OptimizationLevel Level) {
     if (Level == OptimizationLevel::O0)

@@ -84,6 +84,15 @@ inline llvm::Function *varAnnotation(llvm::Module &M) {
 #endif
 }
 
+/// Declares llvm.pseudoprobe(i64 function, i64 index, i32 attributes, i64 factor).
+inline llvm::Function *pseudoProbe(llvm::Module &M) {
+#if LLVM_VERSION_MAJOR >= 20
+  return llvm::Intrinsic::getOrInsertDeclaration(&M, llvm::Intrinsic::pseudoprobe);
+#else
+  return llvm::Intrinsic::getDeclaration(&M, llvm::Intrinsic::pseudoprobe);
+#endif
+}
+
 /// Registers Callback(MPM, Level) at OptimizerLast, whose callback got a third argument in 20
 /// (llvm PR 100953).
 template <typename CallbackT>

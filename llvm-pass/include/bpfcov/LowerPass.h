@@ -11,8 +11,12 @@ namespace bpfcov {
 /// are not loaded.
 class LowerPass : public llvm::PassInfoMixin<LowerPass> {
 public:
+  explicit LowerPass(bool Baseline = false) : Baseline(Baseline) {}
   llvm::PreservedAnalyses run(llvm::Module &M, llvm::ModuleAnalysisManager &AM);
   static bool isRequired() { return true; }
+
+private:
+  bool Baseline; ///< plain updates, for comparisons
 };
 
 } // namespace bpfcov
