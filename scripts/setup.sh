@@ -16,6 +16,10 @@ for major in 14 15 16 22; do
 done
 test_packages+=(csmith libcsmith-dev libxml2-utils)
 
+# The HTML report is tested in a browser. Where there is a Node from elsewhere, Debian's would remove it.
+test_packages+=(chromium)
+command -v npm >/dev/null || test_packages+=(nodejs npm)
+
 case $profile in
 build) packages=("${build_packages[@]}") ;;
 demo) packages=("${build_packages[@]}" "${demo_packages[@]}") ;;
@@ -116,11 +120,33 @@ install_go() {
 	bootstrap_go || fail "Go $want or newer is missing and could not be fetched; install it from https://go.dev/dl and put it on PATH"
 }
 
+# The driver of the browser tests and the accessibility checker, as their lock file has them; no browser is fetched.
+install_web() {
+	local from=report/html/webtest to=build/webtest
+	if cmp -s $from/package-lock.json $to/installed.json; then
+		return 0
+	fi
+	command -v npm >/dev/null || fail "npm is missing; install Node 18 or newer"
+	say "installing the browser tests' packages into $to"
+	mkdir -p $to
+	cp $from/package.json $from/package-lock.json $to/
+	local log
+	log=$(mktemp)
+	if ! (cd $to && npm ci --ignore-scripts --no-audit --no-fund >"$log" 2>&1); then
+		tail -n 15 "$log" >&2
+		fail "npm could not install what $from/package-lock.json names (its last lines are above; whole log: $log)"
+	fi
+	rm -f "$log"
+	cp $from/package-lock.json $to/installed.json
+}
+
 command -v apt-get >/dev/null || {
 	say "no apt-get here: install by hand what Debian calls: ${packages[*]}"
 	install_go
+	[ "$profile" != test ] || install_web
 	exit 0
 }
 install_packages
 install_go
+[ "$profile" != test ] || install_web
 say "everything that $profile needs is installed"

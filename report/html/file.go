@@ -1,6 +1,7 @@
 package reporthtml
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/bpfcov/bpfcov/report/model"
@@ -60,12 +61,33 @@ func newFileData(f *model.File, src source) *fileData {
 	d.Note = src.note
 	if src.found {
 		d.Text = &src.text
-		if lines := strings.Count(src.text, "\n") + 1; last > lines {
-			d.Note = "the source has changed since the build: it has fewer lines than the coverage mapping names"
+		if changed(f, strings.Split(src.text, "\n")) {
+			d.Note = "the source seems to have changed since the build: the lines below may not be those that were counted"
 		}
 	}
 	return d
 }
+
+// changed reports whether the text cannot be what was compiled. The mapping has no hash of the source, but a function's first region
+// begins at the brace that opens its body, or at the use of a macro that makes the function.
+func changed(f *model.File, text []string) bool {
+	if n := len(f.Lines); n > 0 && f.Lines[n-1].Number > len(text) {
+		return true
+	}
+	for i := range f.Functions {
+		x := &f.Functions[i]
+		if x.Line < 1 || x.EndLine > len(text) {
+			return true
+		}
+		if first := text[x.Line-1]; !strings.Contains(first, "{") && !macroUse.MatchString(first) {
+			return true
+		}
+	}
+	return false
+}
+
+// macroUse is a line that begins with something like NAME(.
+var macroUse = regexp.MustCompile(`^\s*[A-Za-z_]\w*\s*\(`)
 
 // functionsData is data/functions.js: the functions of all files.
 type functionsData struct {

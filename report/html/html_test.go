@@ -230,6 +230,28 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+func TestChanged(t *testing.T) {
+	text := strings.Split("int f(void)\n{\n\treturn 1;\n}\nMAKE(g)\n\n", "\n")
+	for _, test := range []struct {
+		name      string
+		line, end int
+		want      bool
+	}{
+		{"as compiled", 2, 4, false},
+		{"made by a macro", 5, 5, false},
+		{"moved", 3, 5, true},
+		{"shorter", 2, 40, true},
+	} {
+		f := &model.File{Functions: []model.Function{{Name: "f", Line: test.line, EndLine: test.end}}}
+		if got := changed(f, text); got != test.want {
+			t.Errorf("%s: got %v", test.name, got)
+		}
+	}
+	if !changed(&model.File{Lines: []model.Line{{Number: 9}}}, text) {
+		t.Error("a line behind the end: got false")
+	}
+}
+
 func TestWriteRefuses(t *testing.T) {
 	dir := t.TempDir()
 	modeltest.WriteFile(t, dir, "index.html", "mine")

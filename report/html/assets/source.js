@@ -139,7 +139,7 @@ class SourceView {
     }
     const current = row.kind === 'line' && row.line === this.line;
     return h('div', { class: cls + (current ? ' current' : ''), id: 'row' + i, role: 'row', 'aria-rowindex': i + 1, 'aria-selected': row.kind === 'line' ? String(current) : null, data: { row: i } },
-      h('span', { class: 'cell-ln', role: 'rowheader' }, cells.ln), h('span', { class: 'cell-ct', role: 'gridcell' }, cells.ct),
+      h('span', { class: 'cell-ln', role: row.kind === 'line' ? 'rowheader' : 'gridcell' }, cells.ln), h('span', { class: 'cell-ct', role: 'gridcell' }, cells.ct),
       h('span', { class: 'cell-st', role: 'gridcell' }, cells.st), h('span', { class: 'cell-tx', role: 'gridcell' }, cells.tx));
   }
 

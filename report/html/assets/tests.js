@@ -7,7 +7,9 @@ function byCase(data) {
   const rows = new Map();
   data.cells.forEach((runs, cell) => {
     for (const run of runs) {
-      for (const c of run.cases.length ? run.cases : [{ name: '', outcome: run.outcome, ms: run.ms, message: run.reason }]) {
+      // A run that names no cases is one itself; a kernel that did not boot says nothing about its tests.
+      const own = run.outcome === 'boot-failed' ? [] : [{ name: '', outcome: run.outcome, ms: run.ms, message: run.reason }];
+      for (const c of run.cases.length ? run.cases : own) {
         const key = JSON.stringify([run.test, c.name]);
         if (!rows.has(key)) rows.set(key, { test: run.test, name: c.name, cells: report.cells.map(() => null) });
         const row = rows.get(key);
