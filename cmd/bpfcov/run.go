@@ -30,6 +30,7 @@ type runFlags struct {
 	jobs          int
 	refresh       bool
 	policy        string
+	shards        shardFlags
 }
 
 func newRun() *cobra.Command {
@@ -55,6 +56,8 @@ cell, 1 when one did not, 3 when a guest could not be booted.`,
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default "+config.FileName+" if there is one)")
 	cmd.Flags().StringArrayVar(&f.kernels, "kernel", nil, "kernel `SPEC`, for example apt:bookworm or file:PATH; repeatable")
 	cmd.Flags().StringSliceVar(&f.arch, "arch", nil, "`GOARCH` of the guests; repeatable or separated by commas")
+	cmd.Flags().StringVar(&f.shards.shard, "shard", "", "run part `K/N` of the matrix, or with auto the part that the CI system's environment names")
+	f.shards.addCosts(cmd.Flags())
 	cmd.Flags().StringVar(&f.out, "out", "", "`folder` for everything that is written (default bpfcov-out)")
 	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "cells at once (default: what cores and memory bear)")
 	cmd.Flags().StringVar(&f.policy, "policy", "", "`auto`: step down functions whose counters make a program fail to load, and write it to\n"+policy.FileName+"; read: only follow that file; off: ignore it (default auto)")
@@ -128,6 +131,9 @@ func runRun(ctx context.Context, stdout io.Writer, f runFlags, command []string)
 	points, err := matrix.Expand(c.Matrix)
 	if err != nil {
 		return &exitError{exitUsage, err}
+	}
+	if points, err = f.shards.part(points); err != nil || len(points) == 0 {
+		return err
 	}
 	mode, err := matrix.ParsePolicyMode(c.Policy)
 	if err != nil {
