@@ -29,6 +29,11 @@ type verifyFlags struct {
 	out                string
 	modules            []string
 	timeout            time.Duration
+	config             string
+	matrix             bool
+	baseline           string
+	failOn             []string
+	markdown, plot     string
 }
 
 func newVerify() *cobra.Command {
@@ -40,7 +45,8 @@ func newVerify() *cobra.Command {
 
 Each program is loaded alone, with the maps it needs. Without --kernel the running kernel does it, which needs root; with it
 guests are booted. {arch} in the name of an object stands for the guest's architecture. Columns and filters are those of
-veristat. Exit status: 0 when every program that could be tried loads, 1 when one does not, 3 when a guest could not be booted.`,
+veristat. Exit status: 0 when every program that could be tried loads, 1 when one does not and no rule expects it, or when a threshold is
+passed, 3 when a guest could not be booted.`,
 		Example: "  bpfcov verify probe.bpf.o\n" +
 			"  bpfcov verify probe.bpf.o --kernel apt:bullseye --kernel apt:bookworm --kernel 'apt:sid/7.*'\n" +
 			"  bpfcov verify -e prog,insns,states -s insns -n 10 -f 'insns>1000' probe.bpf.o",
@@ -61,6 +67,12 @@ veristat. Exit status: 0 when every program that could be tried loads, 1 when on
 	cmd.Flags().StringSliceVar(&f.modules, "module", nil, "kernel `module` to load before; repeatable")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "time for one guest (default 30m)")
 	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "guests at once (default: one for two processors)")
+	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration `FILE` with what to expect (default "+config.FileName+" if there is one)")
+	cmd.Flags().BoolVar(&f.matrix, "matrix", false, "take the kernels from the configuration's matrix")
+	cmd.Flags().StringVar(&f.baseline, "baseline", "", "`FILE` of another run (verify.json) to compare with: then only what fails newly is a failure")
+	cmd.Flags().StringArrayVar(&f.failOn, "fail-on", nil, "`THRESHOLD` for the change since the baseline, for example insns>+10%; repeatable")
+	cmd.Flags().StringVar(&f.markdown, "markdown", "", "write the comparison, or the table, as Markdown to `FILE` (- for standard output)")
+	cmd.Flags().StringVar(&f.plot, "plot", "", "draw the instructions of each program over the kernels to `FILE`, as SVG")
 	cmd.Flags().BoolVar(&f.refresh, "refresh", false, "look for newer kernels in the archives")
 	return cmd
 }
@@ -111,10 +123,15 @@ func runVerify(ctx context.Context, stdout io.Writer, f verifyFlags, args []stri
 	case len(f.arch) > 0 && len(f.kernels) == 0:
 		return usagef("--arch needs --kernel")
 	}
+	judge, err := newJudge(&f)
+	if err != nil {
+		return err
+	}
 	run, err := verifyCells(ctx, f, filter, args)
 	if run == nil {
 		return err
 	}
+	judge.compare(run) // all of it, whatever is shown
 	for i := range run.Cells {
 		kept := run.Cells[i].Results[:0:0]
 		for j := range run.Cells[i].Results {
@@ -136,10 +153,13 @@ func runVerify(ctx context.Context, stdout io.Writer, f verifyFlags, args []stri
 	if perr := printVerify(stdout, f, run, cols); perr != nil {
 		return errors.Join(err, perr)
 	}
+	if perr := judge.print(stdout, f, run); perr != nil {
+		return errors.Join(err, perr)
+	}
 	if err != nil {
 		return err
 	}
-	return verifyVerdict(run)
+	return judge.verdict(run)
 }
 
 func verifyColumns() []verify.Column {
@@ -237,24 +257,4 @@ func printVerify(w io.Writer, f verifyFlags, run *verify.Run, cols []verify.Colu
 	}
 	_, err := fmt.Fprintf(w, "\n%s\nwritten: %s\n", b.Bytes(), relative(f.out))
 	return err
-}
-
-// verifyVerdict turns the results into an exit status.
-func verifyVerdict(run *verify.Run) error {
-	code := 0
-	for _, c := range run.Cells {
-		if c.Error != "" {
-			warn("%s: %s", c.Name, c.Error)
-			code = max(code, exitEnvironment)
-		}
-		for i := range c.Results {
-			if c.Results[i].Verdict == verify.Failed {
-				return &exitError{code: exitFailed}
-			}
-		}
-	}
-	if code != 0 {
-		return &exitError{code: code}
-	}
-	return nil
 }

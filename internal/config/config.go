@@ -38,6 +38,8 @@ type Config struct {
 	Matrix  Matrix   `yaml:"matrix"`
 	VM      VM       `yaml:"vm"`
 	Report  Report   `yaml:"report"`
+	// Verify says what `bpfcov verify` is to expect.
+	Verify Verify `yaml:"verify"`
 	// Policy is auto (the default), read or off: what to do about programs that are refused because of their
 	// counters. See docs/policy.md.
 	Policy string `yaml:"policy"`
@@ -97,6 +99,20 @@ type Matrix struct {
 type Cell struct {
 	Kernel string `yaml:"kernel"`
 	Arch   string `yaml:"arch"`
+}
+
+// Verify has the rules of `bpfcov verify`, see docs/verify.md.
+type Verify struct {
+	Expect []Expect `yaml:"expect"`
+}
+
+// Expect is one rule about what comes of programs.
+type Expect struct {
+	Program string   `yaml:"program"` // glob on the program's name, or on FILE/PROG
+	Cells   []string `yaml:"cells"`   // globs on cells, architectures, or versions such as "<5.17"; default all
+	Verdict string   `yaml:"verdict"` // ok, failed or skipped
+	Class   string   `yaml:"class"`   // of a failure; default any
+	Reason  string   `yaml:"reason"`
 }
 
 // VM shapes the guests.
