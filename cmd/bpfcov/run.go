@@ -31,6 +31,8 @@ type runFlags struct {
 	refresh       bool
 	policy        string
 	shards        shardFlags
+	failFast      bool
+	rerunFailed   bool
 }
 
 func newRun() *cobra.Command {
@@ -61,6 +63,8 @@ cell, 1 when one did not, 3 when a guest could not be booted.`,
 	cmd.Flags().StringVar(&f.out, "out", "", "`folder` for everything that is written (default bpfcov-out)")
 	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "cells at once (default: what cores and memory bear)")
 	cmd.Flags().StringVar(&f.policy, "policy", "", "`auto`: step down functions whose counters make a program fail to load, and write it to\n"+policy.FileName+"; read: only follow that file; off: ignore it (default auto)")
+	cmd.Flags().BoolVar(&f.failFast, "fail-fast", false, "start no further cell after one that failed")
+	cmd.Flags().BoolVar(&f.rerunFailed, "rerun-failed", false, "keep the results of cells that passed in the last run, and run the others")
 	cmd.Flags().BoolVar(&f.refresh, "refresh", false, "look for newer kernels in the archives")
 	return cmd
 }
@@ -150,11 +154,19 @@ func runRun(ctx context.Context, stdout io.Writer, f runFlags, command []string)
 	r := &matrix.Runner{
 		Policy: mode,
 		Config: c, Points: points, Out: outFolder(f, c), Store: store, Lock: lock, Jobs: f.jobs, Progress: warn,
+		FailFast: f.failFast, RerunFailed: f.rerunFailed,
 	}
 	if err := withCompiler(ctx, r); err != nil {
 		return err
 	}
+	onScreen := startLive()
+	if onScreen != nil {
+		r.Progress, r.Status = onScreen.print, onScreen.status
+	}
 	res, err := r.Run(ctx)
+	if onScreen != nil {
+		onScreen.end() // before the table
+	}
 	var bad *matrix.PolicyError
 	if errors.As(err, &bad) {
 		return &exitError{exitUsage, err}
@@ -248,6 +260,9 @@ func configGates(c *config.Config) (gate.Options, error) {
 func verdict(res *matrix.Result) error {
 	code := 0
 	for _, c := range res.Cells {
+		if c.Kept != nil || errors.Is(c.Err, matrix.ErrNotRun) {
+			continue
+		}
 		if c.Err != nil || c.Result == nil {
 			code = max(code, exitEnvironment)
 			continue

@@ -36,8 +36,10 @@ type Config struct {
 	// be missing from a kernel.
 	Modules []string `yaml:"modules"`
 	Matrix  Matrix   `yaml:"matrix"`
-	VM      VM       `yaml:"vm"`
-	Report  Report   `yaml:"report"`
+	// ExpectFail are failures that are known: they do not fail the run, and it fails when one is gone.
+	ExpectFail []ExpectFail `yaml:"expect-fail"`
+	VM         VM           `yaml:"vm"`
+	Report     Report       `yaml:"report"`
 	// Verify says what `bpfcov verify` is to expect.
 	Verify Verify `yaml:"verify"`
 	// Policy is auto (the default), read or off: what to do about programs that are refused because of their
@@ -113,6 +115,15 @@ type Expect struct {
 	Verdict string   `yaml:"verdict"` // ok, failed or skipped
 	Class   string   `yaml:"class"`   // of a failure; default any
 	Reason  string   `yaml:"reason"`
+}
+
+// ExpectFail names what is expected to fail, and why. An empty field matches everything.
+type ExpectFail struct {
+	Kernel string `yaml:"kernel"` // a spec as in the matrix, or a version such as 6.12
+	Arch   string `yaml:"arch"`
+	Test   string `yaml:"test"`
+	Case   string `yaml:"case"`   // a test case, or a glob of such; without it the whole test
+	Reason string `yaml:"reason"` // required
 }
 
 // VM shapes the guests.
@@ -217,6 +228,17 @@ func (c *Config) validate() error {
 			if _, err := path.Match(a, ""); err != nil || a == "" {
 				return fmt.Errorf("tests[%d]: artefacts: %q is not a glob", i, a)
 			}
+		}
+	}
+	for i, e := range c.ExpectFail {
+		if e.Reason == "" {
+			return fmt.Errorf("expect-fail[%d]: reason is missing: say why it fails", i)
+		}
+		if _, err := path.Match(e.Case, ""); err != nil {
+			return fmt.Errorf("expect-fail[%d]: case %q: %w", i, e.Case, err)
+		}
+		if e.Test != "" && !seen[e.Test] {
+			return fmt.Errorf("expect-fail[%d]: there is no test %q", i, e.Test)
 		}
 	}
 	for _, v := range []struct {

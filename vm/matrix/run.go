@@ -45,12 +45,22 @@ type Runner struct {
 	// Progress, if not nil, is told what happens, a line each. It may be called from several goroutines.
 	Progress func(format string, args ...any)
 
+	// Status, if not nil, is told what each cell does. It is called by one goroutine at a time, and Progress is then
+	// not told what only repeats it.
+	Status func(Status)
+	// FailFast starts no further cell after one that failed.
+	FailFast bool
+	// RerunFailed keeps what the last run into Out has of cells in which nothing failed, and runs the others.
+	RerunFailed bool
+
 	// Policy says what to do about programs that are refused because of their counters; "" means [PolicyAuto].
 	Policy PolicyMode
 
 	mu     sync.Mutex // held while Progress is called
 	files  map[string]testSet
 	policy policyState
+
+	keptMetas []*meta.Meta
 }
 
 // testSet is what the guests of one architecture get.
@@ -68,6 +78,8 @@ type Cell struct {
 	// Result is nil when the cell could not be tried; Err says why.
 	Result *vm.CellResult
 	Err    error
+	// Kept are the records of an earlier run, when the cell was not run again.
+	Kept []collect.Record
 }
 
 // Result is a finished run.
@@ -104,6 +116,20 @@ func owned() []string {
 	return []string{"covdata", "cells", "lcov", "report.json", "html", "cobertura.xml", "codecov", "junit.xml", "cover", "llvm", "summary.md"}
 }
 
+// outdated is what a pass removes: everything, or with kept cells all but their folders.
+func (r *Runner) outdated(res *Result) []string {
+	if !r.RerunFailed {
+		return owned()
+	}
+	names := slices.DeleteFunc(owned(), func(n string) bool { return n == "cells" })
+	for _, c := range res.Cells {
+		if c.Kept == nil {
+			names = append(names, filepath.Join("cells", c.Name))
+		}
+	}
+	return names
+}
+
 // experiments is the folder for what a search for a policy builds and runs.
 const experiments = "policy"
 
@@ -127,7 +153,20 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	res := &Result{Covdata: filepath.Join(r.Out, "covdata")}
-	if res.Cells, err = r.prepare(ctx); err != nil {
+	kept := make([][]collect.Record, len(r.Points))
+	if r.RerunFailed {
+		if kept, err = r.keepPassed(); err != nil {
+			return nil, err
+		}
+		n := 0
+		for _, k := range kept {
+			if k != nil {
+				n++
+			}
+		}
+		r.progress("%d of %d cells passed in the last run and are not run again", n, len(kept))
+	}
+	if res.Cells, err = r.prepare(ctx, kept); err != nil {
 		return nil, err
 	}
 	// Only now is there something to replace the last results with.
@@ -143,11 +182,14 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 
 // pass runs every cell once, in place of the results that there are.
 func (r *Runner) pass(ctx context.Context, out *outDir, res *Result) error {
-	if err := out.remove(owned()); err != nil {
+	if err := out.remove(r.outdated(res)); err != nil {
+		return err
+	}
+	if err := r.writeKept(res); err != nil {
 		return err
 	}
 	for i := range res.Cells {
-		if c := &res.Cells[i]; c.Err != nil {
+		if c := &res.Cells[i]; c.Err != nil && c.Kept == nil {
 			if err := r.save(res, c, r.notTried(c)); err != nil {
 				return err
 			}
@@ -158,12 +200,14 @@ func (r *Runner) pass(ctx context.Context, out *outDir, res *Result) error {
 
 // prepare builds the tests and fetches the kernels, both at once: one needs the processor, the other the
 // network.
-func (r *Runner) prepare(ctx context.Context) ([]Cell, error) {
+//
+// A cell that keeps its records needs no build, and its kernel only for its name.
+func (r *Runner) prepare(ctx context.Context, kept [][]collect.Record) ([]Cell, error) {
 	cells := make([]Cell, len(r.Points))
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		for i, p := range r.Points {
-			cells[i].Point = p
+			cells[i].Point, cells[i].Kept = p, kept[i]
 			k, err := r.Store.PullLocked(gctx, r.Lock, p.Spec, p.Arch)
 			var fetch *kernels.FetchError
 			switch {
@@ -181,8 +225,8 @@ func (r *Runner) prepare(ctx context.Context) ([]Cell, error) {
 	})
 	g.Go(func() error {
 		r.files = map[string]testSet{}
-		for _, p := range r.Points {
-			if _, done := r.files[p.Arch]; done {
+		for i, p := range r.Points {
+			if _, done := r.files[p.Arch]; done || kept[i] != nil {
 				continue
 			}
 			set, err := r.buildSet(gctx, r.main(p.Arch))
@@ -300,31 +344,6 @@ func nameCells(cells []Cell) {
 	}
 }
 
-// runCells boots the cells, jobs at a time. Cells under test finish when ctx ends, as far as they came.
-func (r *Runner) runCells(ctx context.Context, res *Result) error {
-	var g errgroup.Group
-	jobs := r.jobs(len(res.Cells))
-	g.SetLimit(jobs)
-	r.progress("running %d cells, %d at a time", len(res.Cells), jobs)
-	for i := range res.Cells {
-		c := &res.Cells[i]
-		if c.Err != nil {
-			continue
-		}
-		g.Go(func() error {
-			if err := context.Cause(ctx); err != nil {
-				c.Err = err
-				return nil
-			}
-			return r.runCell(ctx, res, c)
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
-}
-
 // cellConfig is how the tests of a set run in a cell.
 func (r *Runner) cellConfig(c *Cell, set testSet) vm.CellConfig {
 	required, optional := r.modules()
@@ -341,6 +360,11 @@ func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
 	cfg := r.cellConfig(c, r.files[c.Point.Arch])
 	cfg.Partial = r.partial(res, c)
 	c.Result, c.Err = vm.RunCell(ctx, cfg)
+	if c.Result != nil {
+		for i := range c.Result.Records {
+			r.expect(c.Point, c.Kernel.Version, &c.Result.Records[i].Run)
+		}
+	}
 	if c.Err != nil {
 		r.progress("%s: %v", c.Name, c.Err)
 	}
@@ -362,6 +386,9 @@ func (r *Runner) notTried(c *Cell) []collect.Record {
 			ID: collect.NewRunID(), Cell: cell, Test: t.Name, Command: t.Command,
 			Outcome: collect.BootFailed, Reason: c.Err.Error(),
 		}})
+		if errors.Is(c.Err, ErrNotRun) {
+			recs[len(recs)-1].Run.Outcome = collect.Skipped
+		}
 	}
 	return recs
 }
@@ -409,16 +436,30 @@ func (r *Runner) modules() (required, optional []string) {
 
 func (r *Runner) event(c *Cell, e vm.Event) {
 	switch e.Kind {
+	case vm.EventBoot:
+		r.status(c, Status{State: "booting"})
+	case vm.EventTestStart:
+		r.status(c, Status{State: "running " + e.Test})
 	case vm.EventBootFail:
 		r.progress("%s: boot %d: %s", c.Name, e.Attempt, e.Text)
 	case vm.EventHello:
+		if r.Status != nil {
+			return
+		}
 		r.progress("%s: %s is up after %.1f s", c.Name, c.Kernel.Release, e.Boot.Seconds())
 	case vm.EventTestEnd:
+		run := *e.Run
+		run.Cases = slices.Clone(run.Cases)
+		r.expect(c.Point, c.Kernel.Version, &run)
+		e.Run = &run
+		if r.Status != nil && run.Outcome == collect.Passed {
+			return
+		}
 		line := fmt.Sprintf("%s: %s %s in %.1f s", c.Name, e.Test, e.Run.Outcome, e.Run.Duration.Seconds())
 		if e.Run.Reason != "" {
 			line += ": " + e.Run.Reason
 		}
-		if e.Run.Outcome != collect.Passed {
+		if e.Run.Outcome != collect.Passed && e.Run.Outcome != collect.Skipped {
 			for _, name := range []string{".stdout", ".stderr"} {
 				path := filepath.Join(r.Out, "cells", c.Name, vm.FileName(e.Test)+name)
 				if text := tail(path, 6); text != "" {
