@@ -1,6 +1,7 @@
 # make         builds bin/bpfcov, bin/bpfcov-clang, the agents and the pass plugin
 # make demo    installs what is missing and runs the main job on examples/filewatch
 # make test    installs what is missing and passes all tests
+# make test-long  the same, and what takes longer (Slurm)
 # make bench   runs the benchmarks of bench/ (see bench/README.md)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -33,8 +34,8 @@ bin/bpfcov-verify-%: FORCE
 plugin: bin/bpfcov
 	bin/bpfcov doctor --build-plugin
 
-.PHONY: setup-build setup-demo setup-test
-setup-build setup-demo setup-test: setup-%:
+.PHONY: setup-build setup-demo setup-test setup-long
+setup-build setup-demo setup-test setup-long: setup-%:
 	./scripts/setup.sh $*
 
 .PHONY: demo
@@ -47,6 +48,12 @@ demo: setup-demo
 test: setup-test
 	@$(MAKE) --no-print-directory all lint
 	./scripts/test.sh $(GO_TEST_FLAGS)
+
+.PHONY: test-long
+test-long: export BPFCOV_LONG = 1
+test-long: setup-long
+	@$(MAKE) --no-print-directory all lint
+	./scripts/test.sh $(GO_TEST_FLAGS) -timeout 120m
 
 .PHONY: lint
 lint:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh PROFILE: installs what is missing for PROFILE (build, demo or test) and says what it does.
+# setup.sh PROFILE: installs what is missing for PROFILE (build, demo, test or long) and says what it does.
 # Idempotent; asks the network for nothing when everything is there. Debian 12 or newer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,12 +20,16 @@ test_packages+=(csmith libcsmith-dev libxml2-utils)
 test_packages+=(chromium)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
 
+# What make test-long needs beyond that.
+long_packages=(slurm-wlm)
+
 case $profile in
 build) packages=("${build_packages[@]}") ;;
 demo) packages=("${build_packages[@]}" "${demo_packages[@]}") ;;
 test) packages=("${build_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}") ;;
+long) packages=("${build_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}" "${long_packages[@]}") ;;
 *)
-	echo "setup: unknown profile \"$profile\"; want build, demo or test" >&2
+	echo "setup: unknown profile \"$profile\"; want build, demo, test or long" >&2
 	exit 2
 	;;
 esac
@@ -143,10 +147,10 @@ install_web() {
 command -v apt-get >/dev/null || {
 	say "no apt-get here: install by hand what Debian calls: ${packages[*]}"
 	install_go
-	[ "$profile" != test ] || install_web
+	[[ $profile != test && $profile != long ]] || install_web
 	exit 0
 }
 install_packages
 install_go
-[ "$profile" != test ] || install_web
+[[ $profile != test && $profile != long ]] || install_web
 say "everything that $profile needs is installed"

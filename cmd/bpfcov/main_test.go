@@ -15,7 +15,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/bpfcov/bpfcov/collect"
-	"github.com/bpfcov/bpfcov/instrument/meta"
 	"github.com/bpfcov/bpfcov/report/model/modeltest"
 	"github.com/bpfcov/bpfcov/vm"
 )
@@ -36,7 +35,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status,
 			"covdata": func(ts *testscript.TestScript, _ bool, args []string) {
-				ts.Check(saveFixture(ts.MkAbs(args[0]), fixture()))
+				ts.Check(modeltest.Save(ts.MkAbs(args[0]), fixture()))
 			}},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
@@ -66,22 +65,6 @@ func TestScripts(t *testing.T) {
 			return agents(dir)
 		},
 	})
-}
-
-// saveFixture writes covdata.
-func saveFixture(dir string, d *collect.Data) error {
-	sidecars, err := os.MkdirTemp("", "")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(sidecars)
-	for _, m := range d.Metas {
-		if _, err := meta.Write(sidecars, m); err != nil {
-			return err
-		}
-	}
-	_, err = collect.Save(dir, d.Records, sidecars)
-	return err
 }
 
 // buildAgents builds the agents of the scripts' guests into dir, once for all scripts.

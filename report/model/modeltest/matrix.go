@@ -1,6 +1,7 @@
 package modeltest
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -82,4 +83,20 @@ func Data(t testing.TB) *collect.Data {
 		r.Run.Cell.LLVM, r.Run.Duration = 0, time.Minute
 	})
 	return d
+}
+
+// Save writes data as a covdata folder.
+func Save(dir string, d *collect.Data) error {
+	sidecars, err := os.MkdirTemp("", "")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(sidecars)
+	for _, m := range d.Metas {
+		if _, err := meta.Write(sidecars, m); err != nil {
+			return err
+		}
+	}
+	_, err = collect.Save(dir, d.Records, sidecars)
+	return err
 }
