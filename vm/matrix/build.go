@@ -83,6 +83,14 @@ func (r *Runner) buildEnv(v variant) []string {
 		"BPFCOV_BUILD_DIR="+v.buildDir(),
 		"BPFCOV_META_DIR="+v.metaDir(),
 		"BPFCOV_POLICY="+v.policy)
+	if v.policy != NoPolicy {
+		// ccache(1): what it has of another policy is another object.
+		extra := v.policy
+		if own := os.Getenv("CCACHE_EXTRAFILES"); own != "" {
+			extra = own + ":" + extra
+		}
+		env = append(env, "CCACHE_EXTRAFILES="+extra)
+	}
 	if os.Getenv("BPF2GO_STRIP") == "" && r.Strip != "" {
 		// bpf2go derives the strip tool's name from a compiler that is called clang-N only.
 		env = append(env, "BPF2GO_STRIP="+r.Strip)

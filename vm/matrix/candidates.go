@@ -38,6 +38,9 @@ type candidate struct {
 	objects   []meta.ObjectID
 	functions []function // in it, inlined ones included; sorted
 	refusals  []*refusal // a cell each, in the order of the matrix
+	// taken tells that every test took the refusals for an answer and passed: then the program is most likely a
+	// probe for a feature.
+	taken bool
 }
 
 // String says what is the matter.
@@ -72,7 +75,7 @@ func (r *Runner) candidates(cells []Cell) []*candidate {
 		dirs := []string{r.main(c.Point.Arch).metaDir()}
 		for j := range c.Result.Records {
 			rec := &c.Result.Records[j]
-			found.add(c, rec.Run.Test, rec.Programs, dirs, r.policy.now)
+			found.add(c, rec.Run.Test, rec, dirs, r.policy.now)
 		}
 	}
 	return found.sorted()
@@ -84,9 +87,9 @@ type candidates struct {
 }
 
 // add takes in the refused programs of one test in one cell, without those that are known to be refused plain.
-func (cs *candidates) add(cell *Cell, test string, loads []collect.ProgramLoad, metaDirs []string, known *policy.Policy) {
-	for i := range loads {
-		p := &loads[i]
+func (cs *candidates) add(cell *Cell, test string, rec *collect.Record, metaDirs []string, known *policy.Policy) {
+	for i := range rec.Programs {
+		p := &rec.Programs[i]
 		if p.Verdict != collect.VerdictRejected || len(p.Refused) == 0 {
 			continue
 		}
@@ -104,9 +107,10 @@ func (cs *candidates) add(cell *Cell, test string, loads []collect.ProgramLoad, 
 		key := program{p.Name, p.Type}
 		c := cs.byName[key]
 		if c == nil {
-			c = &candidate{program: key}
+			c = &candidate{program: key, taken: true}
 			cs.byName[key] = c
 		}
+		c.taken = c.taken && rec.Run.Outcome == collect.Passed
 		c.functions = union(c.functions, functions)
 		for _, set := range p.Refused {
 			if !slices.Contains(c.objects, set.Object) {

@@ -23,7 +23,8 @@ import (
 // in one boot. The last rung is off, that is the program as it is without bpfcov. What is refused there too is not ours
 // to change, and is remembered; of everything else the functions take the first rung that loads wherever it was
 // refused. Programs that come to light only then, as a loader gives up at the first that is refused, are the
-// next experiment.
+// next experiment. Where every test took the refusal for an answer, off is tried alone first: it is most likely a probe for a
+// feature, which no rung helps.
 
 // trial is one rung of an experiment.
 type trial struct {
@@ -54,12 +55,12 @@ func (r *Runner) search(ctx context.Context, res *Result, round int, wanted []*c
 	for n := 1; len(wanted) > 0 && n <= maxExperiments; n++ {
 		dir := filepath.Join(r.Out, experiments, fmt.Sprintf("%d.%d", round, n))
 		rungs := r.rungs(wanted)
-		boots := 0
-		for range cellsOf(wanted) {
-			boots++
+		probes := !slices.ContainsFunc(wanted, func(c *candidate) bool { return !c.taken })
+		if probes {
+			rungs = rungs[len(rungs)-1:]
 		}
 		r.progress("%s refused with counters: trying %s on %s, in one boot each", plural(len(wanted), "program is", "programs are"),
-			joinRungs(rungs), plural(boots, "kernel", "kernels"))
+			joinRungs(rungs), plural(len(cellsOf(wanted)), "kernel", "kernels"))
 		trials, err := r.buildTrials(ctx, dir, rungs, wanted)
 		if err != nil {
 			return err
@@ -68,11 +69,17 @@ func (r *Runner) search(ctx context.Context, res *Result, round int, wanted []*c
 		if err != nil {
 			return err
 		}
+		var again []*candidate
 		for _, c := range wanted {
+			if left := r.plain(res, c, found); left != nil && probes {
+				left.taken = false
+				again = append(again, left)
+			} else if left != nil {
+				r.decide(res, left, trials, found)
+			}
 			decided[c.program] = true
-			r.decide(res, c, trials, found)
 		}
-		wanted = r.surfaced(trials, found, decided)
+		wanted = append(again, r.surfaced(trials, found, decided)...)
 	}
 	return nil
 }
@@ -309,17 +316,19 @@ func (s seen) stale(c *candidate, rung policy.Rung) bool {
 	return false
 }
 
-// decide puts what an experiment says of a program into the policy, and into words.
-func (r *Runner) decide(res *Result, c *candidate, trials []trial, found seen) {
-	say := func(list *[]string, format string, args ...any) {
-		text := fmt.Sprintf(format, args...)
-		*list = append(*list, text)
-		r.progress("policy: %s", text)
-	}
+// say adds a sentence to a list of the result.
+func (r *Runner) say(list *[]string, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	*list = append(*list, text)
+	r.progress("policy: %s", text)
+}
+
+// plain remembers where the program is refused without counters, too, and returns the rest of it, nil if there is none.
+func (r *Runner) plain(res *Result, c *candidate, found seen) *candidate {
 	off := policy.Rung{Fidelity: meta.Off}
 	if found.stale(c, off) {
-		say(&res.Policy.Open, "%s; the build script did not compile it again for another policy: let it build in $BPFCOV_BUILD_DIR, or clean first", c)
-		return
+		r.say(&res.Policy.Open, "%s; the build script did not compile it again for another policy: let it build in $BPFCOV_BUILD_DIR, or clean first", c)
+		return nil
 	}
 	left := &candidate{program: c.program, objects: c.objects, functions: c.functions}
 	for _, f := range c.refusals {
@@ -328,15 +337,20 @@ func (r *Runner) decide(res *Result, c *candidate, trials []trial, found seen) {
 			continue
 		}
 		if r.policy.now.AddRefused(policy.Refused{Program: oneLine(c.name), Cell: f.cell.label(), Error: f.error}) {
-			say(&res.Policy.Changes, "program %s is refused on %s without counters, too: %s", c.name, f.cell.Name, f.error)
+			r.say(&res.Policy.Changes, "program %s is refused on %s without counters, too: %s", c.name, f.cell.Name, f.error)
 		}
 	}
 	if len(left.refusals) == 0 {
-		return
+		return nil
 	}
+	return left
+}
+
+// decide puts what an experiment says of a program into the policy, and into words.
+func (r *Runner) decide(res *Result, left *candidate, trials []trial, found seen) {
 	rung, ok := pick(left, trials, found)
 	if !ok {
-		say(&res.Policy.Open, "%s; it did not load again with fewer counters, nor was it refused without: the tests do not load it each time", left)
+		r.say(&res.Policy.Open, "%s; it did not load again with fewer counters, nor was it refused without: the tests do not load it each time", left)
 		return
 	}
 	var cells, changed []string
@@ -353,7 +367,7 @@ func (r *Runner) decide(res *Result, c *candidate, trials []trial, found seen) {
 	if len(changed) == 0 { // another program's step was enough
 		return
 	}
-	say(&res.Policy.Changes, "program %s is refused on %s because of its counters (%s); at %s it loads: %s",
+	r.say(&res.Policy.Changes, "program %s is refused on %s because of its counters (%s); at %s it loads: %s",
 		left.name, left.cells(), why, rung, strings.Join(changed, ", "))
 }
 
@@ -379,7 +393,7 @@ func (r *Runner) surfaced(trials []trial, found seen, decided map[program]bool) 
 		for _, t := range trials {
 			for _, rec := range byRung[t.rung] {
 				test, _, _ := strings.Cut(rec.Run.Test, "@"+t.rung.String())
-				more.add(cell, test, rec.Programs, []string{t.dirs[cell.Point.Arch]}, r.policy.now)
+				more.add(cell, test, &rec, []string{t.dirs[cell.Point.Arch]}, r.policy.now)
 			}
 		}
 	}

@@ -60,6 +60,13 @@ func (f *fixture) says(cell int, letters string, ids ...meta.ObjectID) {
 	}
 }
 
+// decide is what search does with the results of an experiment.
+func (f *fixture) decide() {
+	if left := f.r.plain(&f.res, f.c, f.found); left != nil {
+		f.r.decide(&f.res, left, f.trials, f.found)
+	}
+}
+
 func (f *fixture) rules() string {
 	var b strings.Builder
 	f.r.policy.now.Flat(&b)
@@ -87,7 +94,7 @@ func TestDecide(t *testing.T) {
 			f := newFixture()
 			f.says(0, tt.first)
 			f.says(1, tt.second)
-			f.r.decide(&f.res, f.c, f.trials, f.found)
+			f.decide()
 			if diff := cmp.Diff(tt.rules, f.rules()); diff != "" {
 				t.Error("rules (-want +got)\n" + diff)
 			}
@@ -112,7 +119,7 @@ func TestDecideStale(t *testing.T) {
 	f := newFixture()
 	f.says(0, "rrrr", oldID)
 	f.says(1, "rrrr", oldID)
-	f.r.decide(&f.res, f.c, f.trials, f.found)
+	f.decide()
 	if f.rules() != "" || len(f.res.Policy.Open) != 1 || !strings.Contains(f.res.Policy.Open[0], "did not compile it again") {
 		t.Errorf("rules %q, open %q", f.rules(), f.res.Policy.Open)
 	}
@@ -125,7 +132,7 @@ func TestDecideFromPolicy(t *testing.T) {
 	f.r.policy.now.Set(policy.Rule{Function: "send", File: "a.c", Rung: line, FoundOn: []string{"5.4-amd64"}})
 	f.says(0, "rlll")
 	f.says(1, "rlll")
-	f.r.decide(&f.res, f.c, f.trials, f.found)
+	f.decide()
 	if want := "line flag a.c send\nprobe flag a.c emit\n"; f.rules() != want {
 		t.Errorf("got %q, want %q", f.rules(), want)
 	}
@@ -143,7 +150,7 @@ func TestCandidatesKnown(t *testing.T) {
 		[]function{{"a.c", "emit"}, {"a.c", "send"}, {"a.c", "third"}}}
 	add := func(known *policy.Policy) []*candidate {
 		cs := candidates{metas: metas{newID: described}}
-		cs.add(f.cells[0], "t", []collect.ProgramLoad{load, {Name: "fine", Verdict: collect.VerdictOK}}, nil, known)
+		cs.add(f.cells[0], "t", &collect.Record{Programs: []collect.ProgramLoad{load, {Name: "fine", Verdict: collect.VerdictOK}}}, nil, known)
 		return cs.sorted()
 	}
 	got := add(nil)
