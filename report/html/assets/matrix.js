@@ -104,7 +104,7 @@ function matrixTable() {
     ['lines', 'branches', 'functions'].map((k) => h('td', { class: 'num' }, c.ran ? [h('span', { class: 'pct' }, percent(...c.summary[k])), h('span', { class: 'of' }, `${c.summary[k][0]}/${c.summary[k][1]}`)] : '')),
     h('td', { class: 'col-bar' }, c.ran ? bar(c.lines) : null),
     wide ? report.files.map((f) => tile(f, i)) : h('td', null, smallTiles(i))));
-  return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Kernels by files' }, h('table', { class: 'matrix' }, h('thead', null, head), h('tbody', null, rows, report.cells.length > 1 ? merged : null)));
+  return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Kernels by files' }, h('table', { class: report.cells.length > 24 ? 'matrix dense' : 'matrix' }, h('thead', null, head), h('tbody', null, rows, report.cells.length > 1 ? merged : null)));
 }
 
 // legend explains the marks.
