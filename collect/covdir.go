@@ -239,6 +239,7 @@ func (o ReadOptions) Walk(fn func(path string, r *Record) error, dirs ...string)
 	if err != nil {
 		return err
 	}
+	read := 0
 	for _, path := range paths {
 		if stale[path] {
 			continue
@@ -250,9 +251,13 @@ func (o ReadOptions) Walk(fn func(path string, r *Record) error, dirs ...string)
 			}
 			return err
 		}
+		read++
 		if err := fn(path, r); err != nil {
 			return err
 		}
+	}
+	if read == 0 {
+		return fmt.Errorf("%s: %w: no file %s* can be read", strings.Join(dirs, ", "), ErrFormat, countersPrefix)
 	}
 	return nil
 }
@@ -288,8 +293,12 @@ func (o ReadOptions) staleFiles(paths []string) (map[string]bool, error) {
 		if len(group) == 1 {
 			continue
 		}
-		best := map[string]string{} // by run id, or by content for records without
-		runs := map[string]Run{}
+		type state struct {
+			path string
+			run  Run
+			sum  [sha256.Size]byte
+		}
+		best := map[string]state{} // by run id, or by content for records without
 		for _, p := range group {
 			r, err := ReadRecord(p)
 			if err != nil {
@@ -299,30 +308,32 @@ func (o ReadOptions) staleFiles(paths []string) (map[string]bool, error) {
 				}
 				return nil, err
 			}
+			h := sha256.New()
+			if err := EncodeRecord(h, r); err != nil {
+				return nil, err
+			}
+			now := state{p, r.Run, [sha256.Size]byte(h.Sum(nil))}
 			key := "id " + r.Run.ID
 			if r.Run.ID == "" {
-				h := sha256.New()
-				if err := EncodeRecord(h, r); err != nil {
-					return nil, err
-				}
-				key = string(h.Sum(nil))
+				key = string(now.sum[:])
 			}
 			have, found := best[key]
 			switch {
 			case !found:
-			case laterState(r.Run, runs[key]):
-				stale[have] = true
+			case laterState(now.run, have.run) || !laterState(have.run, now.run) && bytes.Compare(now.sum[:], have.sum[:]) > 0:
+				stale[have.path] = true
 			default:
 				stale[p] = true
 				continue
 			}
-			best[key], runs[key] = p, r.Run
+			best[key] = now
 		}
 	}
 	return stale, nil
 }
 
-// laterState reports whether a is a later state of the same run than b.
+// laterState reports whether a is a later state of the same run than b. Neither may be: then any choice will do that does not
+// depend on the order of files.
 func laterState(a, b Run) bool {
 	if a.Partial != b.Partial {
 		return b.Partial

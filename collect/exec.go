@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"time"
 )
 
 // NewRunID returns a random identity for a [Run], 16 hexadecimal digits.
@@ -23,6 +24,9 @@ type ExecOptions struct {
 	Test string
 	// Watch are the watcher's options.
 	Watch WatchOptions
+	// Partial, if not nil, is called with the record of the run as far as it is known, marked partial, about once every
+	// Watch.Interval while counters change. The record that Exec returns has the same id and replaces it.
+	Partial func(*Record)
 }
 
 // Exec runs cmd under [Watch] on the running kernel and returns a complete record of the run. A
@@ -37,6 +41,9 @@ func Exec(ctx context.Context, cmd *exec.Cmd, o ExecOptions) (*Record, error) {
 	r := &Record{Run: Run{ID: NewRunID(), Cell: cell, Test: o.Test, Command: cmd.Args}}
 	if r.Run.Test == "" {
 		r.Run.Test = baseName(cmd.Path)
+	}
+	if o.Partial != nil {
+		o.Watch.Snapshot = o.partial(r.Run, o.Watch.Snapshot)
 	}
 	res, err := Watch(ctx, cmd, o.Watch)
 	if err != nil {
@@ -53,6 +60,22 @@ func Exec(ctx context.Context, cmd *exec.Cmd, o ExecOptions) (*Record, error) {
 		o.Watch.Log("release the processes that outlived %s: %v", cmd.Path, err)
 	}
 	return r, res.Diagnose()
+}
+
+// partial makes records of snapshots.
+func (o ExecOptions) partial(run Run, also func([]ObjectCounters)) func([]ObjectCounters) {
+	start := time.Now()
+	return func(objects []ObjectCounters) {
+		if also != nil {
+			also(cloneObjects(objects))
+		}
+		if len(objects) == 0 {
+			return
+		}
+		run.Duration, run.Partial, run.ExitCode = time.Since(start), true, -1
+		run.Outcome, run.Reason = Lost, "bpfcov itself ended before the command did"
+		o.Partial(&Record{Run: run, Objects: objects})
+	}
 }
 
 // Fill puts what the watcher saw into a record: counters, programs, and of the run its outcome

@@ -12,7 +12,7 @@ import (
 )
 
 func newDump() *cobra.Command {
-	var asJSON, counters bool
+	var asJSON, counters, strict bool
 	cmd := &cobra.Command{
 		Use:   "dump [flags] COVDATA...",
 		Short: "Show what is in covdata folders, undecoded",
@@ -20,7 +20,7 @@ func newDump() *cobra.Command {
 kernel's verdict, and with --counters every counter with its state.`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := collect.ReadDir(covdataFolders(args)...)
+			data, err := readOptions(strict).ReadDir(covdataFolders(args)...)
 			if err != nil {
 				return err
 			}
@@ -30,6 +30,7 @@ kernel's verdict, and with --counters every counter with its state.`,
 			return dump(cmd.OutOrStdout(), data, counters)
 		},
 	}
+	strictFlag(cmd.Flags(), &strict)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&counters, "counters", false, "print every counter")
 	return cmd

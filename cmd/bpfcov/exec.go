@@ -17,7 +17,7 @@ import (
 )
 
 func newExec() *cobra.Command {
-	var out, name string
+	var out, name, watcher string
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- CMD [ARG]...",
 		Short: "Run a command on the running kernel and collect what its BPF programs execute",
@@ -30,15 +30,20 @@ and no counters were found.`,
 		Example: "  bpfcov exec --out covdata -- ./probe.test -test.v\n  bpfcov report covdata",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runExec(cmd.Context(), out, name, args)
+			kind, err := collect.ParseWatcher(watcher)
+			if err != nil {
+				return usagef("--%w", err)
+			}
+			return runExec(cmd.Context(), out, name, kind, args)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "covdata", "covdata `folder`; each call adds a run to it")
+	cmd.Flags().StringVar(&watcher, "watcher", "auto", "how loads are seen: auto, notify, trace or sweep; see docs/collection.md")
 	cmd.Flags().StringVar(&name, "name", "", "`name` of the run in reports (default: base name of the command)")
 	return cmd
 }
 
-func runExec(ctx context.Context, out, name string, args []string) error {
+func runExec(ctx context.Context, out, name string, kind collect.Watcher, args []string) error {
 	c := exec.CommandContext(ctx, args[0], args[1:]...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// A command that is told to stop may have to clean up; what it counted until then is kept.
@@ -58,7 +63,9 @@ func runExec(ctx context.Context, out, name string, args []string) error {
 	if err := writable(out); err != nil {
 		return &exitError{exitEnvironment, err}
 	}
-	rec, err := collect.Exec(ctx, c, collect.ExecOptions{Test: name, Watch: collect.WatchOptions{Log: warn}})
+	rec, err := collect.Exec(ctx, c, collect.ExecOptions{
+		Test: name, Watch: collect.WatchOptions{Watcher: kind, Log: warn}, Partial: savePartial(out),
+	})
 	if err != nil && (rec == nil || !errors.Is(err, collect.ErrNoCoverage)) {
 		return &exitError{exitEnvironment, err}
 	}
@@ -80,6 +87,20 @@ func runExec(ctx context.Context, out, name string, args []string) error {
 		return &exitError{exitEnvironment, noCoverage}
 	}
 	return nil
+}
+
+// savePartial returns a function that writes what is known of a run that goes on, so that a bpfcov that is killed loses a second at
+// most. What cannot be written is said once; the end is where that is an error.
+func savePartial(out string) func(*collect.Record) {
+	said := false
+	return func(rec *collect.Record) {
+		_, err := saveRecords(out, []collect.Record{*rec})
+		var missing *collect.MissingMetaError
+		if err != nil && !errors.As(err, &missing) && !said {
+			said = true
+			warn("counters are not on disk yet: %v", err)
+		}
+	}
 }
 
 // writable makes a folder and reports whether files can be made in it.

@@ -22,13 +22,14 @@ import (
 // viewFlags say what is in a report; report, gaps and diff share them.
 type viewFlags struct {
 	sourceRoot, ignore, changedSince string
-	noMarkers                        bool
+	noMarkers, strict                bool
 }
 
 func (f *viewFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.sourceRoot, "source-root", "", "`folder` that the names of sources are relative to (default the repository around the current folder)")
 	flags.StringVar(&f.ignore, "ignore-filename-regex", "", "leave out files whose name matches `RE`")
 	flags.StringVar(&f.changedSince, "changed-since", "", "only what changed since `REV` (a Git revision) and the current branch parted")
+	strictFlag(flags, &f.strict)
 	flags.BoolVar(&f.noMarkers, "no-markers", false, "take LCOV_EXCL markers in sources for what they are, comments")
 }
 
@@ -76,7 +77,7 @@ func (f *viewFlags) options(ctx context.Context) (model.Options, *source.Root, *
 
 // open reads covdata and makes the report. The caller closes the root.
 func (f *viewFlags) open(ctx context.Context, dirs []string) (*view, error) {
-	data, err := collect.ReadDir(dirs...)
+	data, err := readOptions(f.strict).ReadDir(dirs...)
 	if err != nil {
 		return nil, err
 	}
