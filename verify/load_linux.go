@@ -81,6 +81,17 @@ func (l *Loader) Load(o *Object, program string) (r Result) {
 		return l.mapFailed(r, spec, err)
 	}
 	defer maps.Close()
+	for name, m := range spec.Maps {
+		if m.Type != ebpf.Arena {
+			continue
+		}
+		// A program needs the arena's address in user space, which its loader gives it by mapping it.
+		b, err := unix.Mmap(maps.Maps[name].FD(), 0, int(min(m.MaxEntries, 1<<16))*os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err != nil {
+			return r.harness(fmt.Sprintf("map %s: mmap: %v", name, err))
+		}
+		defer unix.Munmap(b)
+	}
 	return l.loadWith(r, spec, program, maps)
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -15,6 +16,8 @@ type corpus struct {
 	tree    string // of Linux
 	include string // vmlinux.h and libbpf's headers as <bpf/…>
 	sources []string
+	cflags  []string          // instead of those of the selftests
+	byName  map[string]string // sources by the name of their object
 }
 
 const selftests = "tools/testing/selftests/bpf"
@@ -25,7 +28,10 @@ func openCorpus(ctx context.Context, o options) (*corpus, error) {
 	if err := os.MkdirAll(o.work, 0o755); err != nil {
 		return nil, err
 	}
-	c := &corpus{tree: o.source, include: filepath.Join(o.work, "include")}
+	c := &corpus{tree: o.source, include: filepath.Join(o.work, "include"), byName: map[string]string{}}
+	if o.sources != "" {
+		return c, c.others(o)
+	}
 	if st, err := os.Stat(o.source); o.source == "" || err != nil || !st.IsDir() {
 		var err error
 		if c.tree, err = unpack(ctx, o); err != nil {
@@ -46,9 +52,43 @@ func openCorpus(ctx context.Context, o options) (*corpus, error) {
 	if len(c.sources) == 0 {
 		return nil, fmt.Errorf("%s: no sources match %s", filepath.Join(c.tree, selftests, "progs"), o.only)
 	}
-	sort.Strings(c.sources)
-	return c, nil
+	return c, c.index()
 }
+
+// others takes sources that are no selftests.
+func (c *corpus) others(o options) error {
+	for pattern := range strings.SplitSeq(o.sources, ",") {
+		list, err := filepath.Glob(pattern)
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return fmt.Errorf("no sources match %s", pattern)
+		}
+		for _, name := range list {
+			if name, err = filepath.Abs(name); err != nil {
+				return err
+			}
+			c.sources = append(c.sources, name)
+		}
+	}
+	c.cflags = append([]string{"-g", "-O2", "-target", "bpf"}, strings.Fields(o.cflags)...)
+	return c.index()
+}
+
+func (c *corpus) index() error {
+	sort.Strings(c.sources)
+	for _, s := range c.sources {
+		name := objectName(s)
+		if c.byName[name] != "" {
+			return fmt.Errorf("%s and %s would both be %s", c.byName[name], s, name)
+		}
+		c.byName[name] = s
+	}
+	return nil
+}
+
+func objectName(source string) string { return strings.TrimSuffix(filepath.Base(source), ".c") + ".o" }
 
 // unpack takes from a tarball what the selftests need.
 func unpack(ctx context.Context, o options) (string, error) {
@@ -91,6 +131,9 @@ cp "$TREE"/tools/lib/bpf/*.h bpf/
 
 // flags are those of the selftests' Makefile (CLANG_BPF_BUILD_RULE) for x86.
 func (c *corpus) flags() []string {
+	if c.cflags != nil {
+		return slices.Clone(c.cflags)
+	}
 	t := filepath.Join(c.tree, "tools")
 	return []string{
 		"-g", "-O2", "-target", "bpf", "-mcpu=v3", "-D__TARGET_ARCH_x86", "-mlittle-endian", "-I" + c.include, "-I" + filepath.Join(c.tree, selftests),
@@ -101,9 +144,7 @@ func (c *corpus) flags() []string {
 }
 
 // sourceOf is the source of an object.
-func (c *corpus) sourceOf(object string) string {
-	return filepath.Join(c.tree, selftests, "progs", strings.TrimSuffix(object, ".o")+".c")
-}
+func (c *corpus) sourceOf(object string) string { return c.byName[object] }
 
 func command(ctx context.Context, dir string, env []string, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)

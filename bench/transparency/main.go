@@ -26,6 +26,7 @@ type options struct {
 	arch               string
 	jobs               int
 	only               string
+	sources, cflags    string
 	lost               string
 }
 
@@ -51,6 +52,8 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.arch, "arch", "amd64", "GOARCH of the guests")
 	flag.IntVar(&o.jobs, "j", 2, "compilers at once")
 	flag.StringVar(&o.only, "only", "*", "glob on the sources' names")
+	flag.StringVar(&o.sources, "sources", "", "globs of other sources in place of the selftests, separated by commas")
+	flag.StringVar(&o.cflags, "cflags", "", "flags of the compiler for -sources, on top of -g -O2 -target bpf")
 	flag.StringVar(&o.lost, "lost", "", "file for the lost programs, tab separated (default WORK/lost.tsv)")
 	flag.Parse()
 	o.clangs, o.rungs = strings.Split(clangs, ","), strings.Split(rungs, ",")
@@ -105,8 +108,16 @@ func (c *corpus) measure(ctx context.Context, o options, clang string) ([]*table
 	for _, k := range base {
 		tables = append(tables, &table{clang: clang, kernel: k.name, release: k.release, plain: k.results, rungs: map[string]*outcome{}})
 	}
+	var sources []string // what loads nowhere plain cannot be lost
+	for _, t := range tables {
+		for _, k := range t.loading() {
+			if s := c.sourceOf(k.file); !slices.Contains(sources, s) {
+				sources = append(sources, s)
+			}
+		}
+	}
 	for _, rung := range o.rungs {
-		if err := c.rung(ctx, o, clang, rung, c.sources, tables); err != nil {
+		if err := c.rung(ctx, o, clang, rung, sources, true, tables); err != nil {
 			return nil, err
 		}
 	}
@@ -123,7 +134,7 @@ func (c *corpus) measure(ctx context.Context, o options, clang string) ([]*table
 			}
 		}
 		if len(files) > 0 && tables[0].rungs[rung] == nil {
-			if err := c.rung(ctx, o, clang, rung, files, tables); err != nil {
+			if err := c.rung(ctx, o, clang, rung, files, false, tables); err != nil {
 				return nil, err
 			}
 		}
@@ -131,7 +142,7 @@ func (c *corpus) measure(ctx context.Context, o options, clang string) ([]*table
 	return tables, nil
 }
 
-func (c *corpus) rung(ctx context.Context, o options, clang, rung string, sources []string, tables []*table) error {
+func (c *corpus) rung(ctx context.Context, o options, clang, rung string, sources []string, whole bool, tables []*table) error {
 	objs, err := c.compile(ctx, o, clang, rung, sources)
 	if err != nil {
 		return err
@@ -147,7 +158,7 @@ func (c *corpus) rung(ctx context.Context, o options, clang, rung string, source
 		return err
 	}
 	for i, t := range tables {
-		t.rungs[rung] = &outcome{rung: rung, whole: len(sources) == len(c.sources), results: loaded[i].results, compile: objs.failed}
+		t.rungs[rung] = &outcome{rung: rung, whole: whole, results: loaded[i].results, compile: objs.failed}
 		t.order = append(t.order, rung)
 	}
 	return nil
