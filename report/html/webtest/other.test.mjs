@@ -33,6 +33,9 @@ test('phone: nothing is wider than the screen, a tap on a mark says what it is',
   await page.touchscreen.tap(box.x + 4, box.y + box.height / 2);
   ok((await site.text('#tip')).includes(facts.cells[0].name), 'the tip names the first cell');
   equal(await site.count('.detail'), 0, 'the tap opens no panel');
+  await site.open('#/file/probe.bpf.c?line=60');
+  const row = await site.row(60).boundingBox(), panel = await page.locator('.detail').boundingBox();
+  ok(row.y > 200 && row.y + row.height <= panel.y, `line 60 at ${row.y} is above its panel at ${panel.y}`);
 });
 
 test('hostile: text stays text', { site: 'hostile' }, async (site, page) => {
