@@ -17,7 +17,7 @@ import (
 // everything is folded would be right, too.
 var leastTold = map[policy.Rung]int{
 	{Fidelity: meta.Region, Counter: policy.Flag}:   80,
-	{Fidelity: meta.Probe, Counter: policy.Atomic}:  80,
+	{Fidelity: meta.Probe, Counter: policy.Atomic}:  60,
 	{Fidelity: meta.Probe, Counter: policy.Flag}:    60,
 	{Fidelity: meta.Line, Counter: policy.Atomic}:   60,
 	{Fidelity: meta.Line, Counter: policy.Flag}:     60,

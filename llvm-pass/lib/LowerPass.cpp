@@ -7,16 +7,16 @@
 #include "bpfcov/Layout.h"
 #include "bpfcov/LineCounters.h"
 #include "bpfcov/Marker.h"
+#include "bpfcov/UpdateEmitter.h"
 #include "llvm/ADT/SetVector.h"
-#include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/IRBuilder.h"
-#include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/PatternMatch.h"
 #include "llvm/Transforms/Utils/BasicBlockUtils.h"
 #include "llvm/Transforms/Utils/ModuleUtils.h"
+#include <memory>
 
 using namespace llvm;
 using namespace llvm::PatternMatch;
@@ -26,9 +26,6 @@ namespace bpfcov {
 namespace {
 constexpr char SectionName[] = ".data.bpfcov";
 constexpr char CountersName[] = "__bpfcov_counters";
-
-/// How many instructions back an update looks for a register that an earlier one has loaded.
-constexpr unsigned MaxReuseDistance = 64;
 
 /// A marker whose index the optimiser turned into a value may name this many counters.
 constexpr unsigned MaxIndexChoices = 64;
@@ -49,10 +46,6 @@ private:
   void updateWithStep(Instruction *Before, uint32_t Index, const CallInst &Marker);
   void finish();
 
-  /// A value of an earlier update that code generation keeps in a register of its own.
-  Value *base(IRBuilder<> &B);
-  Value *one(IRBuilder<> &B);
-  Value *reload(IRBuilder<> &B, StringRef Asm, Constant *C, SmallPtrSetImpl<Instruction *> &Known);
 
   Module &M;
   CoverageData &Data;
@@ -63,8 +56,7 @@ private:
   std::vector<LineSite> LineSites;
   uint32_t FirstLine = 0; ///< the counter of LineSites[0]
   GlobalVariable *Counters = nullptr;
-  SmallPtrSet<Instruction *, 32> Bases;
-  SmallPtrSet<Instruction *, 32> Ones;
+  std::unique_ptr<UpdateEmitter> Updates;
 };
 
 /// The index of a marker that is a constant, as it always should be.
@@ -151,69 +143,11 @@ void Lowering::createCounters() {
   Counters->setAlignment(Align(8));
   // Programs share the array through the section: nothing may split or drop it.
   appendToCompilerUsed(M, {Counters});
+  Updates = std::make_unique<UpdateEmitter>(Counters, Width, Flags, Baseline);
 }
-
-/// Loads a constant by assembly, so that code generation can neither hoist it nor keep it over a
-/// call. Left to itself it puts the address of the counters and the number 1 into registers that
-/// survive calls, spills the program's own values for them, and a frame that was near the kernel's
-/// 512 bytes no longer fits. A value that was loaded shortly before, with no call since, is used
-/// again.
-Value *Lowering::reload(IRBuilder<> &B, StringRef Asm, Constant *C,
-                        SmallPtrSetImpl<Instruction *> &Known) {
-  unsigned Distance = 0;
-  for (Instruction *I = B.GetInsertPoint()->getPrevNode(); I; I = I->getPrevNode()) {
-    if (Known.count(I))
-      return I;
-    auto *CB = dyn_cast<CallBase>(I);
-    if ((CB && !CB->isInlineAsm() && !isa<IntrinsicInst>(CB)) || ++Distance > MaxReuseDistance)
-      break;
-  }
-  auto *FT = FunctionType::get(C->getType(), {C->getType()}, false);
-  CallInst *CI = B.CreateCall(InlineAsm::get(FT, Asm, "=r,i", /*hasSideEffects=*/true), {C});
-  Known.insert(CI);
-  return CI;
-}
-
-Value *Lowering::base(IRBuilder<> &B) {
-  Constant *Ptr = ConstantExpr::getPointerBitCastOrAddrSpaceCast(
-      Counters, compat::pointerType(M.getContext()));
-  return reload(B, "$0 = $1 ll", Ptr, Bases);
-}
-
-Value *Lowering::one(IRBuilder<> &B) { return reload(B, "$0 = $1", B.getInt64(1), Ones); }
 
 void Lowering::update(IRBuilder<> &B, uint32_t Index, Value *Step) {
-  uint64_t Offset = CounterHeaderSize + uint64_t(Index) * Width;
-  bool Flag = Flags.test(Index);
-  if (Flag && Width == 8 && M.getDataLayout().isBigEndian())
-    Offset += 7; // the lowest byte of the number
-  if (Baseline) {
-    Constant *All = ConstantExpr::getPointerBitCastOrAddrSpaceCast(
-        Counters, compat::pointerType(M.getContext()));
-    Value *P = B.CreateInBoundsGEP(B.getInt8Ty(), All, B.getInt64(Offset));
-    P = compat::typedPointer(B, P, B.getInt64Ty());
-    B.CreateStore(B.CreateAdd(B.CreateLoad(B.getInt64Ty(), P), Step), P);
-    Emitted.set(Index);
-    return;
-  }
-  Value *Ptr = B.CreateInBoundsGEP(B.getInt8Ty(), base(B), B.getInt64(Offset));
-  if (!Flag) {
-    if (match(Step, m_One()))
-      Step = one(B);
-    // The result stays unused: the back end then picks the add without fetch, which every
-    // kernel and architecture has.
-    B.CreateAtomicRMW(AtomicRMWInst::Add, compat::typedPointer(B, Ptr, B.getInt64Ty()), Step,
-                      Align(8), AtomicOrdering::Monotonic);
-  } else {
-    B.CreateAlignedStore(B.CreateTrunc(one(B), B.getInt8Ty()), Ptr, Align(1),
-                         /*isVolatile=*/true);
-  }
-
-  // Two updates must never become one through a selected address, or the kernel's translated code
-  // no longer tells which of them the verifier kept. Different immediates keep code generation
-  // from merging the tails of blocks.
-  auto *FT = FunctionType::get(B.getVoidTy(), {B.getInt32Ty()}, false);
-  B.CreateCall(InlineAsm::get(FT, "", "i", /*hasSideEffects=*/true), {B.getInt32(Index)});
+  Updates->plan(B, Index, Step);
   Emitted.set(Index);
 }
 
@@ -328,6 +262,7 @@ void Lowering::run() {
     IRBuilder<> B(LineSites[I].Before); // takes over the debug location
     update(B, FirstLine + I, B.getInt64(1));
   }
+  Updates->emit();
   finish();
 }
 } // namespace

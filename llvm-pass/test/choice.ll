@@ -21,11 +21,11 @@ join:
 ; CHECK: %index = phi ptr
 ; CHECK: %[[W:.*]] = ptrtoint ptr %index to i64
 ; CHECK-DAG: icmp eq i64 %[[W]], 0
-; CHECK-DAG: call void asm sideeffect "", "i"(i32 0)
+; CHECK-DAG: asm sideeffect "lock {{.*}} i64 40)
 ; CHECK-DAG: icmp eq i64 %[[W]], 1
-; CHECK-DAG: call void asm sideeffect "", "i"(i32 1)
+; CHECK-DAG: asm sideeffect "lock {{.*}} i64 48)
 ; CHECK-DAG: icmp eq i64 %[[W]], 2
-; CHECK-DAG: call void asm sideeffect "", "i"(i32 2)
+; CHECK-DAG: asm sideeffect "lock {{.*}} i64 56)
 ; CHECK: ret void
   %index = phi ptr [ null, %a ], [ %sel, %b ]
   call void @llvm.var.annotation.p0.p0(ptr %index, ptr @__bpfcov_marker, ptr null, i32 1, ptr null)

@@ -24,16 +24,15 @@ static inline int unused(int a) { return a; }
 // DEBUG-NOT: !dbg
 // DEBUG-SAME: align 8{{$}}
 // Updates have a line, of code that they belong to.
-// DEBUG: atomicrmw add {{.*}}, !dbg
+// DEBUG: asm sideeffect "lock {{.*}}, !dbg
 
 // CHECK: define {{.*}}@prog
-// CHECK: atomicrmw add {{.*}} monotonic
-// CHECK-NEXT: call void asm sideeffect "", "i"(i32 {{[0-9]+}})
+// CHECK: call void asm sideeffect "lock *(u64 *)($0 + $2) += $1"
 __attribute__((section("xdp"), used)) int prog(int *ctx) { return helper(*ctx); }
 
 // The attribute is clang's, and the pass has nothing to do.
 // CHECK: define {{.*}}@bare
-// CHECK-NOT: atomicrmw
+// CHECK-NOT: sideeffect
 // CHECK: ret
 __attribute__((section("xdp"), used, no_profile_instrument_function)) int bare(int *ctx) {
   return *ctx > 3 ? 4 : 5;

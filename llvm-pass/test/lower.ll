@@ -24,36 +24,29 @@ target triple = "bpf"
 
 ; CHECK-LABEL: define void @f
 define void @f(i1 %c, i64 %n) {
-; The address and the 1 come from assembly, which code generation cannot hoist. The update keeps its
-; result unused and is followed by its own barrier.
+; The address and the 1 come from assembly, which code generation cannot hoist, and so does the update,
+; which it cannot merge with another one.
 ; CHECK-NEXT: %[[BASE:.*]] = call ptr asm sideeffect "$0 = $1 ll", "=r,i"(ptr @__bpfcov_counters)
-; CHECK-NEXT: %[[PTR:.*]] = getelementptr inbounds i8, ptr %[[BASE]], i64 40
-; CHECK-NEXT: %[[ONE:.*]] = call i64 asm sideeffect "$0 = $1", "=r,i"(i64 1)
-; CHECK-NEXT: %{{.*}} = atomicrmw add ptr %[[PTR]], i64 %[[ONE]] monotonic, align 8
-; CHECK-NEXT: call void asm sideeffect "", "i"(i32 0)
+; CHECK-NEXT: %[[ONE:.*]] = call i64 asm sideeffect "$0 = 1", "=r,i"(i64 1)
+; CHECK-NEXT: call void asm sideeffect "lock *(u64 *)($0 + $2) += $1", "r,r,i"(ptr %[[BASE]], i64 %[[ONE]], i64 40)
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
-; A conditional step becomes a branch, so that the verifier can remove it.
+; A conditional step becomes a branch, so that the verifier can remove it. The registers are still there.
 ; CHECK: br i1 %c, label %[[THEN:.*]], label %[[CONT:.*]]
 ; CHECK: [[THEN]]:
-; CHECK: getelementptr {{.*}} i64 48
-; CHECK: atomicrmw add
-; CHECK-NEXT: call void asm sideeffect "", "i"(i32 1)
+; CHECK-NEXT: call void asm sideeffect "lock {{.*}}(ptr %[[BASE]], i64 %[[ONE]], i64 48)
 ; CHECK-NEXT: br label %[[CONT]]
 ; CHECK: [[CONT]]:
   %s = zext i1 %c to i32
   call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 1 to ptr), ptr @__bpfcov_marker, ptr null, i32 %s, ptr null) nomerge
 ; CHECK: %[[W:.*]] = ptrtoint ptr %w to i64
-; CHECK-NEXT: %[[BASE2:.*]] = call ptr asm sideeffect "$0 = $1 ll"
-; CHECK-NEXT: getelementptr inbounds i8, ptr %[[BASE2]], i64 56
-; CHECK-NEXT: %{{.*}} = atomicrmw add {{.*}} i64 %[[W]] monotonic
-; CHECK-NEXT: call void asm sideeffect "", "i"(i32 2)
+; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[BASE]], i64 %[[W]], i64 56)
   %w = inttoptr i64 %n to ptr
   call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 2 to ptr), ptr @__bpfcov_marker, ptr null, i32 0, ptr %w) nomerge
-; The address is still in a register.
-; CHECK-NEXT: getelementptr inbounds i8, ptr %[[BASE2]], i64 64
-; CHECK-NEXT: %{{.*}} = atomicrmw add {{.*}} i64 4294967295 monotonic
+; Several of one counter side by side stay several: who follows whom is told from them.
+; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[BASE]], i64 4294967295, i64 64)
+; CHECK-NEXT: call void asm sideeffect "lock {{.*}}(ptr %[[BASE]], i64 3, i64 64)
   call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 3 to ptr), ptr @__bpfcov_marker, ptr null, i32 -1, ptr null) nomerge
-; CHECK-NEXT: call void asm sideeffect "", "i"(i32 3)
+  call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 3 to ptr), ptr @__bpfcov_marker, ptr null, i32 3, ptr null) nomerge
 ; A step that is known to be 0 is no update.
 ; CHECK-NEXT: ret void
   call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 3 to ptr), ptr @__bpfcov_marker, ptr null, i32 0, ptr null) nomerge
@@ -70,14 +63,24 @@ define void @negated(i1 %c) {
   ret void
 }
 
-; Not over a call, where it would take a register that survives it.
+; Not over a call, where it would take a register that survives it, and not where only one way leads by.
 ; CHECK-LABEL: define void @call
 ; CHECK: asm sideeffect "$0 = $1 ll"
 ; CHECK: call void @f
 ; CHECK: asm sideeffect "$0 = $1 ll"
+; CHECK: [[THEN:then]]:
+; CHECK: call void @f
+; CHECK: join:
+; CHECK: asm sideeffect "$0 = $1 ll"
 define void @call(i1 %c) {
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
   call void @f(i1 %c, i64 0)
+  call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
+  br i1 %c, label %then, label %join
+then:
+  call void @f(i1 %c, i64 0)
+  br label %join
+join:
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
   ret void
 }

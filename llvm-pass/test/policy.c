@@ -24,18 +24,16 @@ static __attribute__((noinline)) int silent_helper(int a) { return a > 3 ? a : 9
 // CHECK: @__bpfcov_counters = internal global <{ [40 x i8], [{{[0-9]+}} x i64] }>
 
 // CHECK: define {{.*}}@counted
-// CHECK: atomicrmw add
-// CHECK-NOT: store volatile i8
+// CHECK: asm sideeffect "lock
+// CHECK-NOT: asm sideeffect "*(u8
 SEC("xdp") int counted(int *ctx) { return *ctx > 3 ? 4 : 5; }
 
 // CHECK: define {{.*}}@flagged
-// CHECK-NOT: atomicrmw
-// CHECK: getelementptr inbounds {{.*}} i64 56
-// CHECK: store volatile i8
-// CHECK-NOT: atomicrmw
+// CHECK-NOT: lock
+// CHECK: asm sideeffect "*(u8 *)($0 + $2) = $1", {{.*}} i64 56)
+// CHECK-NOT: lock
 // BIG: define {{.*}}@flagged
-// BIG: getelementptr inbounds {{.*}} i64 63
-// BIG: store volatile i8
+// BIG: asm sideeffect "*(u8 *)($0 + $2) = $1", {{.*}} i64 63)
 SEC("xdp") int flagged(int *ctx) { return *ctx > 3 ? 4 : 5; }
 
 // CHECK: define {{.*}}@silent(

@@ -14,8 +14,8 @@ __attribute__((section("xdp"), used)) unsigned clamp(unsigned *ctx) {
   unsigned size = ctx[0];
   // CHECK: define {{.*}}@clamp
   // CHECK-NOT: llvm.pseudoprobe
-  // CHECK: asm sideeffect "", "i"(i32 0)
-  // CHECK-NOT: asm sideeffect "", "i"(i32 1)
+  // CHECK: asm sideeffect "lock {{.*}} i64 40)
+  // CHECK-NOT: asm sideeffect "lock {{.*}} i64 48)
   // CHECK: {{select|umin}}
   // CHECK: ret
   if (size > 64)
@@ -25,9 +25,9 @@ __attribute__((section("xdp"), used)) unsigned clamp(unsigned *ctx) {
 
 __attribute__((section("xdp"), used)) int call(unsigned *ctx) {
   // CHECK: define {{.*}}@call
-  // CHECK: asm sideeffect "", "i"(i32 2)
+  // CHECK: asm sideeffect "lock {{.*}} i64 56)
   // CHECK: br i1
-  // CHECK: asm sideeffect "", "i"(i32 3)
+  // CHECK: asm sideeffect "lock {{.*}} i64 64)
   if (ctx[0] > 64)
     ((long (*)(void))7)();
   return 0;

@@ -1,0 +1,137 @@
+//===- UpdateEmitter.cpp ----------------------------------------------------===//
+
+#include "bpfcov/UpdateEmitter.h"
+#include "bpfcov/Compat.h"
+#include "bpfcov/Layout.h"
+#include "llvm/ADT/PostOrderIterator.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/IR/CFG.h"
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/InlineAsm.h"
+#include "llvm/IR/IntrinsicInst.h"
+#include "llvm/IR/PatternMatch.h"
+
+using namespace llvm;
+using namespace llvm::PatternMatch;
+
+namespace bpfcov {
+
+namespace {
+/// A register is kept for the next update for so many instructions of the program's own.
+constexpr unsigned MaxAge = 32;
+
+/// The largest displacement of a memory instruction.
+constexpr uint64_t MaxOffset = 32767;
+
+/// Whether registers other than r6 to r9 lose their contents.
+bool isCall(const Instruction &I) {
+  auto *CB = dyn_cast<CallBase>(&I);
+  return CB && !CB->isInlineAsm() && !isa<IntrinsicInst>(CB);
+}
+} // namespace
+
+void UpdateEmitter::plan(IRBuilder<> &B, uint32_t Index, Value *Step) {
+  auto *FT = FunctionType::get(B.getVoidTy(), false);
+  Instruction *I = B.CreateCall(InlineAsm::get(FT, "", "", /*hasSideEffects=*/true));
+  Plan[I] = {Index, Step};
+}
+
+void UpdateEmitter::emit() {
+  SmallSetVector<Function *, 16> Functions;
+  for (auto &Entry : Plan)
+    Functions.insert(Entry.first->getFunction());
+  for (Function *F : Functions)
+    emit(*F);
+  for (auto &Entry : Plan)
+    Entry.first->eraseFromParent();
+  Plan.clear();
+}
+
+void UpdateEmitter::emit(Function &F) {
+  DenseMap<const BasicBlock *, Registers> AtEnd;
+  ReversePostOrderTraversal<Function *> Order(&F);
+  for (BasicBlock *BB : Order) {
+    Registers R;
+    bool First = true;
+    for (const BasicBlock *Pred : predecessors(BB)) {
+      // A predecessor that was not walked is the end of a loop: nothing is known of it.
+      Registers P = AtEnd.lookup(Pred);
+      if (First)
+        R = P;
+      R.Base = R.Base == P.Base ? R.Base : nullptr;
+      R.One = R.One == P.One ? R.One : nullptr;
+      R.Age = std::max(R.Age, P.Age);
+      First = false;
+    }
+    walk(*BB, R);
+    AtEnd[BB] = R;
+  }
+  // Blocks that nothing leads to are not in the order; the back end drops them.
+  for (BasicBlock &BB : F)
+    if (!AtEnd.count(&BB)) {
+      Registers R;
+      walk(BB, R);
+    }
+}
+
+void UpdateEmitter::walk(BasicBlock &BB, Registers &R) {
+  for (auto It = BB.begin(); It != BB.end();) {
+    Instruction &I = *It++;
+    auto Found = Plan.find(&I);
+    if (Found != Plan.end()) {
+      emit(&I, Found->second, R);
+      R.Age = 0;
+    } else if (isCall(I) || (!isa<DbgInfoIntrinsic>(I) && ++R.Age > MaxAge)) {
+      R = Registers();
+    }
+  }
+}
+
+Instruction *UpdateEmitter::load(IRBuilder<> &B, StringRef Asm, Constant *C) {
+  auto *FT = FunctionType::get(C->getType(), {C->getType()}, false);
+  return B.CreateCall(InlineAsm::get(FT, Asm, "=r,i", /*hasSideEffects=*/true), {C});
+}
+
+void UpdateEmitter::emitBaseline(IRBuilder<> &B, uint64_t Offset, Value *Step) {
+  Constant *All = ConstantExpr::getPointerBitCastOrAddrSpaceCast(
+      Counters, compat::pointerType(B.getContext()));
+  Value *P = B.CreateInBoundsGEP(B.getInt8Ty(), All, B.getInt64(Offset));
+  P = compat::typedPointer(B, P, B.getInt64Ty());
+  B.CreateStore(B.CreateAdd(B.CreateLoad(B.getInt64Ty(), P), Step), P);
+}
+
+void UpdateEmitter::emit(Instruction *At, const Update &U, Registers &R) {
+  IRBuilder<> B(At); // takes over the debug location
+  const DataLayout &DL = Counters->getParent()->getDataLayout();
+  uint64_t Offset = CounterHeaderSize + uint64_t(U.Index) * Width;
+  bool Flag = Flags.test(U.Index);
+  if (Flag && Width == 8 && DL.isBigEndian())
+    Offset += 7; // the lowest byte of the number
+  if (Baseline) {
+    emitBaseline(B, Offset, U.Step);
+    return;
+  }
+  if (!R.Base) {
+    Constant *All = ConstantExpr::getPointerBitCastOrAddrSpaceCast(
+        Counters, compat::pointerType(B.getContext()));
+    R.Base = load(B, "$0 = $1 ll", All);
+  }
+  Value *Base = R.Base;
+  if (Offset > MaxOffset) {
+    Base = B.CreateInBoundsGEP(B.getInt8Ty(), Base, B.getInt64(Offset));
+    Offset = 0;
+  }
+  Value *Step = U.Step;
+  if (Flag || match(Step, m_One())) {
+    if (!R.One)
+      R.One = load(B, "$0 = 1", B.getInt64(1));
+    Step = R.One;
+  }
+  const char *Asm = Flag ? "*(u8 *)($0 + $2) = $1" : "lock *(u64 *)($0 + $2) += $1";
+  auto *FT = FunctionType::get(B.getVoidTy(), {Base->getType(), B.getInt64Ty(), B.getInt64Ty()},
+                               false);
+  B.CreateCall(InlineAsm::get(FT, Asm, "r,r,i", /*hasSideEffects=*/true),
+               {Base, Step, B.getInt64(Offset)});
+}
+
+} // namespace bpfcov
