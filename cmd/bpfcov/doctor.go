@@ -96,7 +96,7 @@ func examine(ctx context.Context, arches []string) []finding {
 	for _, arch := range arches {
 		list = append(list, examineQEMU(ctx, arch), examineAgent(arch))
 	}
-	return append(list, examineKernels(), examineAccel(ctx), examineExec())
+	return append(list, examineKernels(), examineAccel(ctx), examineExec(), examineShell())
 }
 
 func examineClang(ctx context.Context) finding {
@@ -196,6 +196,21 @@ func examineAccel(ctx context.Context) finding {
 		return f
 	}
 	f.OK, f.Detail = a.Name == qemu.KVM, a.String()
+	return f
+}
+
+// examineShell tells whether there is a shell for guests.
+func examineShell() finding {
+	f := finding{What: "busybox, for bpfcov shell"}
+	if p, err := exec.LookPath("busybox"); err == nil {
+		f.OK, f.Detail = true, p
+		return f
+	}
+	if _, err := exec.LookPath("apt-get"); err == nil {
+		f.OK, f.Detail = true, "not installed; fetched from the package busybox-static at the first use"
+		return f
+	}
+	f.Detail = "none on PATH; package busybox-static, or --busybox FILE"
 	return f
 }
 

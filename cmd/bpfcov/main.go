@@ -100,6 +100,6 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w (see %s --help)", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRun(), newExec(), newCC(), newReport(), newGaps(), newDiff(), newMatrix(), newInit(), newMan(), newKernels(), newDoctor(), newDump(), newMerge(), newVerify())
+	root.AddCommand(newRun(), newExec(), newCC(), newReport(), newGaps(), newDiff(), newMatrix(), newInit(), newMan(), newKernels(), newShell(), newBoot(), newDoctor(), newDump(), newMerge(), newVerify())
 	return root
 }

@@ -27,6 +27,9 @@ func work(o Options) error {
 			return err
 		}
 	}
+	if size, ok := param(ShellParam); ok {
+		return shell(job, size)
+	}
 	p, err := openPort()
 	if err != nil {
 		return err

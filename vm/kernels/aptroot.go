@@ -242,6 +242,10 @@ func (r *aptRoot) indexFiles(ctx context.Context) ([]indexFile, error) {
 func (r *aptRoot) download(ctx context.Context, dir string, pkgs []*debPackage) ([]string, error) {
 	args := []string{"download", "-q"}
 	for _, p := range pkgs {
+		if p.Version == "" { // whichever there is
+			args = append(args, p.Name)
+			continue
+		}
 		args = append(args, p.Name+"="+p.Version)
 	}
 	cmd := aptCommand(ctx, r.path("apt.conf"), "apt-get", args...)

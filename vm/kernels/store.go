@@ -21,6 +21,7 @@ import (
 //	kernels/ARCH/RELEASE_VERSION/   one kernel: kernel.json, packed, vmlinux, config, lib/modules/RELEASE/
 //	specs/HASH.json                 which kernel a spec gave last
 //	apt/SUITE-ARCH/                 a private apt root, with index.json, the kernel packages of its last update
+//	programs/                       what a shell in a guest needs
 //	files/HASH/                     the image unpacked from a file: kernel
 //	tmp/                            kernels being unpacked
 //
@@ -263,7 +264,7 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) ([]Kernel, error) {
 	}
 	rest := []string{"tmp"}
 	if o.All {
-		rest = append(rest, "apt", "specs", "files", "kernels")
+		rest = append(rest, "apt", "specs", "files", "kernels", "programs")
 	}
 	for _, d := range rest {
 		if err := os.RemoveAll(filepath.Join(dir, d)); err != nil {

@@ -39,6 +39,8 @@ type Config struct {
 	Sandbox bool
 	// NoPort leaves out the virtio-serial port: the smallest machine that boots.
 	NoPort bool
+	// Interactive gives the console to a person: the keys go to the guest, but for Ctrl-a, which commands QEMU.
+	Interactive bool
 	// Console is the file that receives the console's text, at most [ConsoleLimit] bytes of it:
 	// the first and the last part when there is more. Empty means that only the tail is kept, in memory.
 	Console string
@@ -132,8 +134,13 @@ func Command(c Config) ([]string, error) {
 	if c.Sandbox {
 		args = append(args, "-sandbox", sandboxOn)
 	}
+	stdio := "stdio,id=console,signal=off"
+	if c.Interactive {
+		stdio += ",mux=on"
+		args = append(args, "-mon", "chardev=console,mode=readline")
+	}
 	args = append(args,
-		"-chardev", "stdio,id=console,signal=off",
+		"-chardev", stdio,
 		"-serial", "chardev:console",
 		"-kernel", c.Kernel,
 	)
