@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"github.com/bpfcov/bpfcov/collect"
 )
 
 // options are the flags that all benchmarks share.
@@ -34,11 +36,20 @@ func benchmarks() []benchmark {
 		{"cell", "a cell whose test is \"true\" against a bare boot; arguments: ARCH=SPEC…", benchCell},
 		{"steps", "the same with the steps between both; arguments: ARCH=SPEC…", benchSteps},
 		{"run", "nanoseconds per program run, plain against instrumented", benchRun},
+		{"watch", "loaders with and without a watcher", benchWatch},
 		{"verify", "verified instructions and sizes; arguments: SOURCE.bpf.c… instead of the default ones", benchVerify},
 	}
 }
 
 func main() {
+	collect.MaybeShim()
+	if what := os.Getenv(watchEnv); what != "" {
+		if err := watchLoader(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(mainStatus(ctx, os.Args[1:]))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/vm/guest"
+	"github.com/bpfcov/bpfcov/vm/guest/cases"
 	"github.com/bpfcov/bpfcov/vm/guest/gotest"
 )
 
@@ -31,7 +32,7 @@ type run struct {
 	test    guest.Test
 	id      string
 	started time.Time
-	cases   gotest.Parser
+	cases   cases.Parser
 	out     [2]io.Writer // stdout, stderr
 	files   [2]*os.File
 	last    *collect.Record // latest snapshot, or the final record

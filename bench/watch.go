@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/bpfcov/bpfcov/collect"
+)
+
+// watchEnv makes this program the loader that is watched.
+const watchEnv = "BPFCOV_BENCH_LOADER"
+
+const (
+	watchRounds  = 7
+	watchUpdates = 100_000
+	watchLoads   = 1_000
+)
+
+// took is what a loader says of its work.
+type took struct {
+	Wall, CPU time.Duration
+}
+
+// benchWatch runs loaders with and without each watcher, in turns.
+func benchWatch(ctx context.Context, o options, _ []string) error {
+	if err := allowBPF(); err != nil {
+		return err
+	}
+	flavs, err := flavours(ctx, o)
+	if err != nil {
+		return err
+	}
+	object, err := flavs[1].compile(ctx, o, filepath.Join(o.root, "bench/bpf/large.bpf.c"))
+	if err != nil {
+		return err
+	}
+	n := o.n
+	if n == 0 {
+		n = watchRounds
+	}
+	kinds := []collect.Watcher{"", collect.WatcherNotify, collect.WatcherTrace}
+	var t table
+	t.row("loader", "watcher", "wall min", "median", "ratio of minima", "of medians", "CPU min, loader and watcher", "ratio")
+	for _, c := range []struct{ name, what string }{
+		{fmt.Sprintf("%d map updates", watchUpdates), "updates"},
+		{fmt.Sprintf("one object %d times", watchLoads), "loads " + object},
+	} {
+		wall, cpu := make([][]time.Duration, len(kinds)), make([][]time.Duration, len(kinds))
+		for round := range n {
+			progress("%s: round %d of %d", c.name, round+1, n)
+			for i, kind := range kinds {
+				one, err := watchOnce(ctx, kind, c.what)
+				if err != nil {
+					return fmt.Errorf("%s, watcher %q: %w", c.name, kind, err)
+				}
+				wall[i], cpu[i] = append(wall[i], one.Wall), append(cpu[i], one.CPU)
+			}
+		}
+		for i, kind := range kinds {
+			name, rmin, rmed, rcpu := string(kind), ratio(float64(lowest(wall[i])), float64(lowest(wall[0]))),
+				ratio(float64(median(wall[i])), float64(median(wall[0]))), ratio(float64(lowest(cpu[i])), float64(lowest(cpu[0])))
+			if i == 0 {
+				name, rmin, rmed, rcpu = "none", "", "", ""
+			}
+			t.row(c.name, name, ms(lowest(wall[i])), ms(median(wall[i])), rmin, rmed, ms(lowest(cpu[i])), rcpu)
+		}
+	}
+	t.left = 2
+	return t.write(os.Stdout, fmt.Sprintf("Loaders under a watcher (n=%d, interleaved)", n))
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
+
+// watchOnce runs one loader. Its processor time is that of the loader and, with a watcher, what this process used meanwhile.
+func watchOnce(ctx context.Context, kind collect.Watcher, what string) (took, error) {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd.Env = append(os.Environ(), watchEnv+"="+what)
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	runtime.GC()
+	before := cpuTime(unix.RUSAGE_SELF)
+	var err error
+	if kind == "" {
+		err = cmd.Run()
+	} else {
+		var res *collect.Result
+		if res, err = collect.Watch(ctx, cmd, collect.WatchOptions{Watcher: kind}); err == nil {
+			err = res.Err
+		}
+		if err == nil && what != "updates" && (len(res.Objects) != 1 || res.Objects[0].Maps != watchLoads) {
+			err = fmt.Errorf("the watcher saw %d objects, want one of %d maps", len(res.Objects), watchLoads)
+		}
+	}
+	if err != nil {
+		return took{}, fmt.Errorf("%w %s", err, stderr.Bytes())
+	}
+	var one took
+	if err := json.Unmarshal(out.Bytes(), &one); err != nil {
+		return took{}, err
+	}
+	one.CPU += cpuTime(unix.RUSAGE_SELF) - before
+	return one, nil
+}
+
+func cpuTime(who int) time.Duration {
+	var r unix.Rusage
+	if unix.Getrusage(who, &r) != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// watchLoader is the loader. It prints what its work took, without its start.
+func watchLoader(what string) error {
+	if err := allowBPF(); err != nil {
+		return err
+	}
+	work := updates
+	if object, ok := bytes.CutPrefix([]byte(what), []byte("loads ")); ok {
+		spec, err := ebpf.LoadCollectionSpec(string(object))
+		if err != nil {
+			return err
+		}
+		work = func() error { return loads(spec) }
+	}
+	start, cpu := time.Now(), cpuTime(unix.RUSAGE_SELF)
+	if err := work(); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(took{time.Since(start), cpuTime(unix.RUSAGE_SELF) - cpu})
+}
+
+// updates sets one element of a hash map again and again, with nothing around the system call.
+func updates() error {
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 16})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	var key uint32
+	var value uint64
+	attr := struct {
+		fd, _      uint32
+		key, value uint64
+		flags      uint64
+	}{fd: uint32(m.FD()), key: uint64(uintptr(unsafe.Pointer(&key))), value: uint64(uintptr(unsafe.Pointer(&value)))}
+	for range watchUpdates {
+		const mapUpdateElem = 2
+		if _, _, errno := unix.Syscall(unix.SYS_BPF, mapUpdateElem, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr)); errno != 0 {
+			return errno
+		}
+		value++
+	}
+	runtime.KeepAlive(&key)
+	return nil
+}
+
+func loads(spec *ebpf.CollectionSpec) error {
+	for range watchLoads {
+		coll, err := ebpf.NewCollection(spec)
+		if err != nil {
+			return err
+		}
+		coll.Close()
+	}
+	return nil
+}
