@@ -59,6 +59,9 @@ type WatchOptions struct {
 	// Plain also judges loads of programs that refer to no counter map, so that what is refused with counters
 	// can be compared with the same program without. Such programs have no Objects.
 	Plain bool
+	// Watching, if not nil, is called once the command has been started, with a function that reads the counters at any
+	// time, from any goroutine, until Watch returns; then it returns nil. Watching must not block.
+	Watching func(read func() []ObjectCounters)
 	// Log, if not nil, is told what the watcher could not do, in one line each time.
 	Log func(format string, args ...any)
 }

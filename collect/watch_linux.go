@@ -55,6 +55,10 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	go func() { listening <- w.listen() }()
 	go func() { w.work(); close(working) }()
 	stopSnapshots := w.snapshots()
+	defer w.stopReading()
+	if o.Watching != nil {
+		o.Watching(w.read)
+	}
 
 	stopKill := context.AfterFunc(ctx, func() {
 		if cmd.Cancel != nil {
@@ -130,6 +134,9 @@ type watcher struct {
 	table *mapTable
 	jobs  chan *load
 
+	reading sync.Mutex // held while counters are read
+	closed  bool       // nothing can be read any more; guarded by reading
+
 	scanning sync.Mutex // held while lastProg moves
 	lastProg uint32
 	firstMap uint32 // maps with ids above it are of this run
@@ -165,6 +172,32 @@ func newWatcher(o WatchOptions) *watcher {
 	w.firstMap = w.table.newer
 	w.earlierPrograms()
 	return w
+}
+
+// Read returns the counters of all counter maps on the running kernel, whoever made them, summed by object. States and flows are
+// empty: how programs were loaded is not known. It needs CAP_SYS_ADMIN.
+func Read() ([]ObjectCounters, error) {
+	if err := bpfsys.CanList(); err != nil {
+		return nil, fmt.Errorf("read the counters of the running kernel: %w", err)
+	}
+	t := newMapTable(bpfsys.NativeOrder(), true)
+	defer t.close()
+	for _, m := range t.snapshot() {
+		m.before, m.base = false, nil
+	}
+	return t.read(), nil
+}
+
+// read is for the function of WatchOptions.Watching.
+func (w *watcher) read() []ObjectCounters {
+	w.scan()
+	return cloneObjects(w.objects())
+}
+
+func (w *watcher) stopReading() {
+	w.reading.Lock()
+	defer w.reading.Unlock()
+	w.closed = true
 }
 
 // earlierPrograms passes over the programs that are loaded already. Those that count in maps from
@@ -344,7 +377,9 @@ func (w *watcher) snapshots() (stop func()) {
 			case <-tick.C:
 			}
 			if w.table.crowded() {
+				w.reading.Lock()
 				w.table.retire()
+				w.reading.Unlock()
 			}
 			if w.o.Snapshot == nil {
 				continue

@@ -21,3 +21,6 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 func HostCell() (Cell, error) {
 	return Cell{}, fmt.Errorf("%w (%s/%s)", ErrNotSupported, runtime.GOOS, runtime.GOARCH)
 }
+
+// Read needs Linux.
+func Read() ([]ObjectCounters, error) { return nil, ErrNotSupported }

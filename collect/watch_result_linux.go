@@ -12,6 +12,11 @@ import (
 
 // objects returns what is known now: counters, states and flows.
 func (w *watcher) objects() []ObjectCounters {
+	w.reading.Lock()
+	defer w.reading.Unlock()
+	if w.closed {
+		return nil
+	}
 	objects := w.table.read()
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -286,3 +286,33 @@ func buildSkeleton(t *testing.T, obj, source, header string, flags ...string) st
 	compile(t, anyOf(t, "cc", "gcc"), "-O2", "-I"+dir, "-o", loader, "testdata/"+source, "-lbpf")
 	return loader
 }
+
+// Read sees what is on the kernel now, without a watcher.
+func TestRead(t *testing.T) {
+	needRoot(t)
+	o, err := newObject(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.counters.Close()
+	find := func() uint64 {
+		all, err := Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range all {
+			if c.ObjectID == objectA {
+				return c.Counts[cEntry]
+			}
+		}
+		t.Fatal("the object is not among those read")
+		return 0
+	}
+	before := find()
+	if err := o.run("main", 4); err != nil {
+		t.Fatal(err)
+	}
+	if got := find() - before; got != 4 {
+		t.Errorf("got %d more, want 4", got)
+	}
+}

@@ -63,6 +63,14 @@ func next(cmd int, id uint32) (uint32, bool) {
 	return n, err == nil
 }
 
+// CanList returns nil when this process may list maps: everybody else is told that there is none, or EPERM.
+func CanList() error {
+	if _, err := nextID(cmdMapNextID, 0); err != nil && err != unix.ENOENT {
+		return err
+	}
+	return nil
+}
+
 // OpenProg and OpenMap return a descriptor by id.
 func OpenProg(id uint32) (int, error) { return fdByID(cmdProgFDByID, id) }
 
