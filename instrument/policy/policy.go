@@ -11,8 +11,9 @@
 //	    found-on: [5.10-amd64]
 //	refused:                      # loads that the kernel refuses without instrumentation, too
 //	  - program: "try_ringbuf"
-//	    cell: 5.4-amd64
+//	    llvm: 19
 //	    error: "EINVAL: unknown func bpf_ringbuf_output#130"
+//	    found-on: [5.4-amd64]
 //
 // The first matching rule of functions wins; a function without one is instrumented as the compiler call says, which
 // is at region fidelity with atomic counters.
@@ -105,9 +106,18 @@ func (r Rule) names(file, function string) bool {
 // that are expected to fail; remembering them spares every later run the same experiment.
 type Refused struct {
 	Program string `yaml:"program"` // as the kernel knows it, at most 15 characters
-	Cell    string `yaml:"cell"`    // the cell, for example "5.10-amd64"
+	// LLVM is the major version of the compiler, 0 if not known: what one compiles to something that no kernel takes,
+	// another may not.
+	LLVM int `yaml:"llvm,omitempty"`
 	// Error is what the kernel said of the instrumented program. With another error, it is another case.
 	Error string `yaml:"error"`
+	// FoundOn are the cells, for example "5.10-amd64".
+	FoundOn []string `yaml:"found-on,flow"`
+}
+
+// same reports whether two entries differ in their cells at most.
+func (r Refused) same(s Refused) bool {
+	return r.Program == s.Program && r.LLVM == s.LLVM && r.Error == s.Error
 }
 
 // Policy is the content of a policy file. The zero value says nothing and is valid.
@@ -152,24 +162,38 @@ func (p *Policy) Set(r Rule) {
 	p.Rules = slices.Insert(p.Rules, at, r)
 }
 
-// AddRefused remembers a program that is refused plain. It reports whether that was news.
-func (p *Policy) AddRefused(r Refused) bool {
-	if p.KnowsRefused(r) {
-		return false
+// AddRefused remembers a program that is refused plain, in one or more cells.
+func (p *Policy) AddRefused(r Refused) {
+	for i := range p.Refused {
+		have := &p.Refused[i]
+		if !have.same(r) {
+			continue
+		}
+		for _, on := range r.FoundOn {
+			if !slices.Contains(have.FoundOn, on) {
+				have.FoundOn = append(slices.Clone(have.FoundOn), on)
+			}
+		}
+		return
 	}
 	p.Refused = append(p.Refused, r)
-	return true
 }
 
-// KnowsRefused reports whether r is remembered.
-func (p *Policy) KnowsRefused(r Refused) bool { return p != nil && slices.Contains(p.Refused, r) }
+// KnowsRefused reports whether r is remembered for all of its cells.
+func (p *Policy) KnowsRefused(r Refused) bool {
+	if p == nil {
+		return false
+	}
+	i := slices.IndexFunc(p.Refused, r.same)
+	return i >= 0 && !slices.ContainsFunc(r.FoundOn, func(on string) bool { return !slices.Contains(p.Refused[i].FoundOn, on) })
+}
 
 // Equal reports whether two policies say the same.
 func (p *Policy) Equal(q *Policy) bool {
 	return slices.EqualFunc(p.Rules, q.Rules, func(a, b Rule) bool {
 		return a.Function == b.Function && a.File == b.File && a.Rung == b.Rung && a.Reason == b.Reason &&
 			slices.Equal(a.FoundOn, b.FoundOn)
-	}) && slices.Equal(p.Refused, q.Refused)
+	}) && slices.EqualFunc(p.Refused, q.Refused, func(a, b Refused) bool { return a.same(b) && slices.Equal(a.FoundOn, b.FoundOn) })
 }
 
 // Clone returns a copy that shares nothing that changes, and that is written over the same file.

@@ -26,8 +26,9 @@ functions:
 refused:
   # feature probe
   - program: try_ringbuf
-    cell: 5.4-amd64
+    llvm: 19
     error: 'EINVAL: unknown func bpf_ringbuf_output#130'
+    found-on: [5.4-amd64]
 `
 
 func parse(t *testing.T, text string) *Policy {
@@ -46,7 +47,7 @@ func TestParse(t *testing.T) {
 			{"handle_*", "bpf/*.bpf.c", Rung{meta.Line, Flag}, "verifier: R2 min value is negative", []string{"5.10-amd64"}},
 			{Function: "emit", Rung: Rung{Fidelity: meta.Probe}},
 		},
-		Refused: []Refused{{"try_ringbuf", "5.4-amd64", "EINVAL: unknown func bpf_ringbuf_output#130"}},
+		Refused: []Refused{{"try_ringbuf", 19, "EINVAL: unknown func bpf_ringbuf_output#130", []string{"5.4-amd64"}}},
 	}
 	if !got.Equal(want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
@@ -75,7 +76,7 @@ func TestParseErrors(t *testing.T) {
 		{one + "{function: a, file: /root/a.c, fidelity: line}", "a path from the root of the repository"},
 		{one + "{function: a, file: ../a.c, fidelity: line}", "a path from the root of the repository"},
 		{one + "{function: " + strings.Repeat("a", 1001) + ", fidelity: line}", "1001 bytes, want at most 1000"},
-		{"version: 1\nrefused:\n  - {program: a, cell: b}", "refused[0]: program, cell and error are all required"},
+		{"version: 1\nrefused:\n  - {program: a, error: b}", "refused[0]: program, error and found-on are all required"},
 		{"version: 1\n---\nversion: 1", "more than one YAML document"},
 		{strings.Repeat("#", maxSize+1), "larger than"},
 	} {
@@ -164,7 +165,16 @@ func TestWriteKeepsComments(t *testing.T) {
 	p.Set(Rule{"handle_open", "bpf/a.bpf.c", Rung{Fidelity: meta.Off}, "invalid access to map value", []string{"6.1-amd64"}})
 	p.Set(Rule{"emit", "", Rung{meta.Line, Flag}, "R2 unbounded", []string{"6.1-amd64"}})
 	p.Set(Rule{"fresh", "bpf/b.c", Rung{meta.Region, Flag}, "too many instructions", []string{"7.0-arm64"}})
-	p.AddRefused(Refused{"try_loop", "5.10-amd64", "EINVAL: unknown func bpf_loop#181"})
+	for _, on := range []string{"5.10-amd64", "5.4-amd64"} {
+		r := Refused{"try_loop", 0, "EINVAL: unknown func bpf_loop#181", []string{on}}
+		if p.KnowsRefused(r) {
+			t.Errorf("%v is known before it is added", r)
+		}
+		p.AddRefused(r)
+		if !p.KnowsRefused(r) {
+			t.Errorf("%v is not known", r)
+		}
+	}
 	path := filepath.Join(t.TempDir(), FileName)
 	if err := p.Write(path); err != nil {
 		t.Fatal(err)
@@ -202,11 +212,12 @@ functions:
 refused:
   # feature probe
   - program: try_ringbuf
-    cell: 5.4-amd64
+    llvm: 19
     error: 'EINVAL: unknown func bpf_ringbuf_output#130'
+    found-on: [5.4-amd64]
   - program: try_loop
-    cell: 5.10-amd64
     error: 'EINVAL: unknown func bpf_loop#181'
+    found-on: [5.10-amd64, 5.4-amd64]
 `
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Error("(-want +got)\n" + diff)

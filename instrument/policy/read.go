@@ -175,10 +175,13 @@ func (r rule) check() (Rule, error) {
 }
 
 func (r Refused) check() error {
-	if r.Program == "" || r.Cell == "" || r.Error == "" {
-		return errors.New("program, cell and error are all required")
+	if r.Program == "" || r.Error == "" || len(r.FoundOn) == 0 {
+		return errors.New("program, error and found-on are all required")
 	}
-	return checkText(r.Program, r.Cell, r.Error)
+	if len(r.FoundOn) > maxCells {
+		return fmt.Errorf("found-on: more than %d cells", maxCells)
+	}
+	return checkText(append(r.FoundOn, r.Program, r.Error)...)
 }
 
 // ParseFidelity reads region, probe, line or off.

@@ -114,7 +114,7 @@ func setList(root *yaml.Node, key string, values []any) error {
 // identity is what an entry of a list is about.
 func identity(n *yaml.Node) string {
 	var b strings.Builder
-	for _, key := range []string{"function", "file", "program", "cell", "error"} {
+	for _, key := range []string{"function", "file", "program", "llvm", "error"} {
 		if v := value(n, key); v != nil {
 			b.WriteString(v.Value)
 		}

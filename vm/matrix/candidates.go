@@ -29,6 +29,7 @@ type function struct{ file, name string }
 type refusal struct {
 	cell  *Cell
 	tests []string // in which it happened
+	llvm  int      // of the compiler
 	error string   // errno and the verifier's last telling line
 }
 
@@ -94,7 +95,7 @@ func (cs *candidates) add(cell *Cell, test string, rec *collect.Record, metaDirs
 			continue
 		}
 		what := oneLine(p.Errno + ": " + p.Reason)
-		if known.KnowsRefused(policy.Refused{Program: oneLine(p.Name), Cell: cell.label(), Error: what}) {
+		if known.KnowsRefused(policy.Refused{Program: oneLine(p.Name), LLVM: rec.Run.Cell.LLVM, Error: what, FoundOn: []string{cell.label()}}) {
 			continue
 		}
 		functions := cs.metas.functions(p.Refused, metaDirs)
@@ -120,7 +121,7 @@ func (cs *candidates) add(cell *Cell, test string, rec *collect.Record, metaDirs
 		at := slices.IndexFunc(c.refusals, func(r *refusal) bool { return r.cell == cell })
 		if at < 0 {
 			at = len(c.refusals)
-			c.refusals = append(c.refusals, &refusal{cell: cell, error: what})
+			c.refusals = append(c.refusals, &refusal{cell: cell, llvm: rec.Run.Cell.LLVM, error: what})
 		}
 		if f := c.refusals[at]; !slices.Contains(f.tests, test) {
 			f.tests = append(f.tests, test)

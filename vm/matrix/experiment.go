@@ -19,10 +19,9 @@ import (
 )
 
 // How a policy is found. The functions of all programs that are refused are built at each rung below their present
-// one, and the tests that load those programs run on each kernel that refuses them: every build one after the other
-// in one boot. The last rung is off, that is the program as it is without bpfcov. What is refused there too is not ours
-// to change, and is remembered; of everything else the functions take the first rung that loads wherever it was
-// refused. Programs that come to light only then, as a loader gives up at the first that is refused, are the
+// one, and the tests that load those programs run on the oldest and the newest kernel that refuses them: every build one
+// after the other in one boot. The last rung is off, that is the program as it is without bpfcov. What is refused there too is not ours
+// to change, and is remembered; of everything else the functions take the first rung that loads on both. Programs that come to light only then, as a loader gives up at the first that is refused, are the
 // next experiment. Where every test took the refusal for an answer, off is tried alone first: it is most likely a probe for a
 // feature, which no rung helps.
 
@@ -71,15 +70,23 @@ func (r *Runner) search(ctx context.Context, res *Result, round int, wanted []*c
 		}
 		var again []*candidate
 		for _, c := range wanted {
-			if left := r.plain(res, c, found); left != nil && probes {
+			left := r.plain(res, c, found)
+			switch {
+			case left == nil:
+			case left.untried(found):
+				again = append(again, left)
+			case probes:
 				left.taken = false
 				again = append(again, left)
-			} else if left != nil {
+			default:
 				r.decide(res, left, trials, found)
 			}
 			decided[c.program] = true
 		}
 		wanted = append(again, r.surfaced(trials, found, decided)...)
+	}
+	for _, c := range wanted {
+		r.say(&res.Policy.Open, "%s; not settled after %d experiments; run again to go on", c, maxExperiments)
 	}
 	return nil
 }
@@ -174,11 +181,17 @@ func (r *Runner) buildTrials(ctx context.Context, dir string, rungs []policy.Run
 	return trials, nil
 }
 
-// cellsOf lists the cells that refuse any of the programs.
+// cellsOf lists the cells to try, with the tests that load the programs: of each program the oldest and the newest that
+// refused it. The pass over the matrix that follows tells of the others, so that a boot of each would be one too many.
 func cellsOf(wanted []*candidate) map[*Cell][]string {
 	cells := map[*Cell][]string{}
 	for _, c := range wanted {
-		for _, f := range c.refusals {
+		byAge := slices.Clone(c.refusals)
+		slices.SortStableFunc(byAge, func(a, b *refusal) int { return collect.CompareCells(a.cell.Result.Cell, b.cell.Result.Cell) })
+		if len(byAge) > 2 {
+			byAge = []*refusal{byAge[0], byAge[len(byAge)-1]}
+		}
+		for _, f := range byAge {
 			for _, t := range f.tests {
 				if !slices.Contains(cells[f.cell], t) {
 					cells[f.cell] = append(cells[f.cell], t)
@@ -330,20 +343,38 @@ func (r *Runner) plain(res *Result, c *candidate, found seen) *candidate {
 		r.say(&res.Policy.Open, "%s; the build script did not compile it again for another policy: let it build in $BPFCOV_BUILD_DIR, or clean first", c)
 		return nil
 	}
-	left := &candidate{program: c.program, objects: c.objects, functions: c.functions}
+	mine := &candidate{program: c.program, objects: c.objects, functions: c.functions, taken: c.taken}
+	theirs := *mine
 	for _, f := range c.refusals {
-		if found.outcome(f.cell, off, c.program) != refused {
-			left.refusals = append(left.refusals, f)
+		was := refused
+		if found[f.cell] != nil {
+			was = found.outcome(f.cell, off, c.program)
+		} else {
+			for _, g := range c.refusals {
+				if found[g.cell] != nil && (g.error != f.error || found.outcome(g.cell, off, c.program) != refused) {
+					was = unseen
+				}
+			}
+		}
+		if was != refused {
+			mine.refusals = append(mine.refusals, f)
 			continue
 		}
-		if r.policy.now.AddRefused(policy.Refused{Program: oneLine(c.name), Cell: f.cell.label(), Error: f.error}) {
-			r.say(&res.Policy.Changes, "program %s is refused on %s without counters, too: %s", c.name, f.cell.Name, f.error)
-		}
+		theirs.refusals = append(theirs.refusals, f)
+		r.policy.now.AddRefused(policy.Refused{Program: oneLine(c.name), LLVM: f.llvm, Error: f.error, FoundOn: []string{f.cell.label()}})
 	}
-	if len(left.refusals) == 0 {
+	if len(theirs.refusals) > 0 {
+		r.say(&res.Policy.Changes, "program %s is refused on %s without counters, too: %s", c.name, theirs.cells(), theirs.refusals[0].error)
+	}
+	if len(mine.refusals) == 0 {
 		return nil
 	}
-	return left
+	return mine
+}
+
+// untried reports whether no cell of the candidate was in the experiment.
+func (c *candidate) untried(found seen) bool {
+	return !slices.ContainsFunc(c.refusals, func(f *refusal) bool { return found[f.cell] != nil })
 }
 
 // decide puts what an experiment says of a program into the policy, and into words.
@@ -371,12 +402,12 @@ func (r *Runner) decide(res *Result, left *candidate, trials []trial, found seen
 		left.name, left.cells(), why, rung, strings.Join(changed, ", "))
 }
 
-// pick returns the first rung at which the program loads wherever it was refused.
+// pick returns the first rung at which the program loads wherever it was refused and tried.
 func pick(c *candidate, trials []trial, found seen) (policy.Rung, bool) {
 	for _, t := range trials {
 		all := true
 		for _, f := range c.refusals {
-			all = all && found.outcome(f.cell, t.rung, c.program) == loads
+			all = all && (found[f.cell] == nil || found.outcome(f.cell, t.rung, c.program) == loads)
 		}
 		if all {
 			return t.rung, true

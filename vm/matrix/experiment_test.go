@@ -9,6 +9,7 @@ import (
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/instrument/meta"
 	"github.com/bpfcov/bpfcov/instrument/policy"
+	"github.com/bpfcov/bpfcov/vm"
 	"github.com/bpfcov/bpfcov/vm/kernels"
 )
 
@@ -35,7 +36,8 @@ func newFixture() *fixture {
 		functions: []function{{"a.c", "emit"}, {"a.c", "send"}},
 	}
 	for i, version := range []string{"5.10", "6.1"} {
-		cell := &Cell{Name: version + "-amd64", Kernel: &kernels.Kernel{Version: version, Arch: "amd64"}}
+		cell := &Cell{Name: version + "-amd64", Kernel: &kernels.Kernel{Version: version, Arch: "amd64"},
+			Result: &vm.CellResult{Cell: collect.Cell{Kernel: version + ".0-1-amd64", Arch: "amd64"}}}
 		f.cells[i], f.found[cell] = cell, map[policy.Rung][]collect.Record{}
 		f.c.refusals = append(f.c.refusals, &refusal{cell: cell, tests: []string{"t"}, error: "EACCES: R2 min value is negative"})
 	}
@@ -100,7 +102,7 @@ func TestDecide(t *testing.T) {
 			}
 			var refused []string
 			for _, r := range f.r.policy.now.Refused {
-				refused = append(refused, r.Cell)
+				refused = append(refused, r.FoundOn...)
 			}
 			if diff := cmp.Diff(tt.refused, refused); diff != "" {
 				t.Error("refused (-want +got)\n" + diff)
@@ -157,7 +159,7 @@ func TestCandidatesKnown(t *testing.T) {
 	if len(got) != 1 || !cmp.Equal(got[0].functions, []function{{"a.c", "send"}}, cmp.AllowUnexported(function{})) {
 		t.Fatalf("got %+v", got)
 	}
-	known := &policy.Policy{Refused: []policy.Refused{{Program: "emit", Cell: "5.10-amd64", Error: got[0].refusals[0].error}}}
+	known := &policy.Policy{Refused: []policy.Refused{{Program: "emit", Error: got[0].refusals[0].error, FoundOn: []string{"5.10-amd64"}}}}
 	if got := add(known); len(got) != 0 {
 		t.Errorf("known to be refused plain: got %v", got)
 	}
@@ -175,5 +177,29 @@ func TestParsePolicyMode(t *testing.T) {
 	}
 	if _, err := ParsePolicyMode("aut"); err == nil || !strings.Contains(err.Error(), `did you mean "auto"?`) {
 		t.Error(err)
+	}
+}
+
+// Of many cells the oldest and the newest are tried; what lies between is like them when its words are the same.
+func TestDecideBetween(t *testing.T) {
+	f := newFixture()
+	for _, version := range []string{"6.12", "5.15"} {
+		cell := &Cell{Name: version + "-amd64", Kernel: &kernels.Kernel{Version: version, Arch: "amd64"},
+			Result: &vm.CellResult{Cell: collect.Cell{Kernel: version + ".0-1-amd64", Arch: "amd64"}}}
+		f.c.refusals = append(f.c.refusals, &refusal{cell: cell, tests: []string{"t"}, error: f.c.refusals[0].error})
+	}
+	tried := cellsOf([]*candidate{f.c})
+	if len(tried) != 2 || tried[f.cells[0]] == nil || tried[f.c.refusals[2].cell] == nil {
+		t.Errorf("tried %v, want 5.10 and 6.12", tried)
+	}
+	f.c.refusals[3].error = "EINVAL: another"
+	f.says(0, "rrrr")
+	f.says(1, "rrrr")
+	left := f.r.plain(&f.res, f.c, f.found)
+	if left == nil || len(left.refusals) != 1 || left.cells() != "5.15-amd64" || !left.untried(f.found) {
+		t.Errorf("left: %+v, want 5.15-amd64", left)
+	}
+	if got := f.r.policy.now.Refused; len(got) != 1 || len(got[0].FoundOn) != 3 {
+		t.Errorf("remembered %v, want one entry for three cells", got)
 	}
 }
