@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -156,11 +157,13 @@ func (r *Runner) buildTrials(ctx context.Context, dir string, rungs []policy.Run
 		if err := p.Write(file); err != nil {
 			return nil, err
 		}
+		var done []string
 		for c := range cellsOf(wanted) {
 			arch := c.Point.Arch
-			if _, done := t.sets[arch]; done {
+			if slices.Contains(done, arch) {
 				continue
 			}
+			done = append(done, arch)
 			v := variant{arch, filepath.Join(root, arch), file, fmt.Sprintf("/bpfcov-trial/%d", i)}
 			set, err := r.buildSet(ctx, v)
 			var failed *BuildError
@@ -181,12 +184,18 @@ func (r *Runner) buildTrials(ctx context.Context, dir string, rungs []policy.Run
 	return trials, nil
 }
 
-// cellsOf lists the cells to try, with the tests that load the programs: of each program the oldest and the newest that
-// refused it. The pass over the matrix that follows tells of the others, so that a boot of each would be one too many.
+// cellsOf lists the cells to try, with the tests that load the programs: of each program the oldest and the newest of one
+// architecture that refused it. The pass over the matrix that follows tells of the others, so that a boot of each would be one too many.
 func cellsOf(wanted []*candidate) map[*Cell][]string {
 	cells := map[*Cell][]string{}
 	for _, c := range wanted {
 		byAge := slices.Clone(c.refusals)
+		// This machine's own architecture is the fastest, and verifiers differ little between any two.
+		arch := c.refusals[0].cell.Point.Arch
+		if slices.ContainsFunc(byAge, func(f *refusal) bool { return f.cell.Point.Arch == runtime.GOARCH }) {
+			arch = runtime.GOARCH
+		}
+		byAge = slices.DeleteFunc(byAge, func(f *refusal) bool { return f.cell.Point.Arch != arch })
 		slices.SortStableFunc(byAge, func(a, b *refusal) int { return collect.CompareCells(a.cell.Result.Cell, b.cell.Result.Cell) })
 		if len(byAge) > 2 {
 			byAge = []*refusal{byAge[0], byAge[len(byAge)-1]}
