@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 )
 
@@ -34,8 +35,9 @@ func look(program, arch string) (string, error) {
 	return p, nil
 }
 
-// FindAgent returns the agent for a GOARCH: that of [LookAgent], or else one built from the module's source with
-// the Go toolchain, which works wherever "go build" finds the module.
+// FindAgent returns the agent for a GOARCH: that of [LookAgent], or else one built with the Go toolchain: from the module
+// that the current folder belongs to when that is or requires this one, else from the version that the running
+// program was installed from (go install …@VERSION).
 func FindAgent(ctx context.Context, arch string) (string, error) {
 	return FindProgram(ctx, agent, arch)
 }
@@ -51,8 +53,24 @@ func FindProgram(ctx context.Context, name, arch string) (string, error) {
 		return "", fmt.Errorf("%w for %s: %w", ErrNoAgent, arch, err)
 	}
 	out := filepath.Join(cache, "bpfcov", "agent", name+"-"+arch)
-	if err := BuildProgram(ctx, name, arch, out); err != nil {
+	err = BuildProgram(ctx, name, arch, out)
+	if err == nil {
+		return out, nil
+	}
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	version := installedVersion()
+	if version == "" {
 		return "", fmt.Errorf("%w; and building it failed: %w", missing, err)
+	}
+	// This one does not change, so that once is enough.
+	out = filepath.Join(cache, "bpfcov", "agent", version, name+"-"+arch)
+	if st, err := os.Stat(out); err == nil && st.Mode().IsRegular() {
+		return out, nil
+	}
+	if err := buildVersion(ctx, name, arch, version, out); err != nil {
+		return "", fmt.Errorf("%w; and building it from version %s failed: %w", missing, version, err)
 	}
 	return out, nil
 }
@@ -63,8 +81,40 @@ func BuildAgent(ctx context.Context, arch, out string) error {
 	return BuildProgram(ctx, agent, arch, out)
 }
 
+const modulePath = "github.com/bpfcov/bpfcov"
+
+// installedVersion is the version that this program was installed as by go install MODULE@VERSION, or "": a build in a
+// checkout has none, or one that no proxy has.
+func installedVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Path != modulePath || info.Main.Sum == "" {
+		return ""
+	}
+	return info.Main.Version
+}
+
+// buildVersion builds a program of one version of the module, which the go command fetches and verifies as it did for
+// the running program.
+func buildVersion(ctx context.Context, name, arch, version, out string) error {
+	dir, err := os.MkdirTemp("", "bpfcov-agent-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	mod := fmt.Sprintf("module agent\n\ngo 1.21\n\nrequire %s %s\n", modulePath, version)
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o644); err != nil {
+		return err
+	}
+	return goBuild(ctx, dir, name, arch, out, "-mod=mod")
+}
+
 // BuildProgram is [BuildAgent] for any of this module's programs for guests, by its name below cmd/.
 func BuildProgram(ctx context.Context, name, arch, out string) error {
+	return goBuild(ctx, "", name, arch, out)
+}
+
+// goBuild builds a program in a folder, "" being the current one.
+func goBuild(ctx context.Context, dir, name, arch, out string, flags ...string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
@@ -74,8 +124,10 @@ func BuildProgram(ctx context.Context, name, arch, out string) error {
 	}
 	defer os.RemoveAll(tmp)
 	bin := filepath.Join(tmp, "agent")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, "github.com/bpfcov/bpfcov/cmd/"+name)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=")
+	args := append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", bin}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, modulePath+"/cmd/"+name)...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOWORK=off")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -1,0 +1,86 @@
+package vm
+
+import (
+	"archive/zip"
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestBuildVersion builds the agent from a version of this module that a module proxy serves, as after go install, in
+// a folder that belongs to no module.
+func TestBuildVersion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the agent")
+	}
+	const version = "v0.0.1"
+	repo, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := exec.Command("git", "-C", repo, "ls-files").Output()
+	if err != nil {
+		t.Skipf("not in a checkout: %v", err)
+	}
+	proxy := t.TempDir()
+	dir := filepath.Join(proxy, filepath.FromSlash(modulePath), "@v")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	z, err := os.Create(filepath.Join(dir, version+".zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := zip.NewWriter(z)
+	for _, name := range strings.Fields(string(files)) {
+		b, err := os.ReadFile(filepath.Join(repo, name))
+		if err != nil || strings.HasPrefix(name, "examples/") {
+			continue // deleted and not committed, or another module
+		}
+		f, err := w.Create(modulePath + "@" + version + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if name == "go.mod" {
+			if err := os.WriteFile(filepath.Join(dir, version+".mod"), b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, version+".info"), []byte(`{"Version":"`+version+`"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cache, err := exec.Command("go", "env", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modcache := strings.TrimSpace(string(cache))
+	// The module itself must not come to the real cache; what it requires is read from there.
+	t.Setenv("GOMODCACHE", t.TempDir())
+	t.Setenv("GOPROXY", "file://"+filepath.ToSlash(proxy)+",file://"+filepath.ToSlash(modcache)+"/cache/download,off")
+	t.Setenv("GONOSUMDB", "*")
+	t.Setenv("GOFLAGS", "-modcacherw")
+	out := filepath.Join(t.TempDir(), "agent")
+	if err := buildVersion(t.Context(), agent, "s390x", version, out); err != nil {
+		t.Fatal(err)
+	}
+	f, err := elf.Open(out)
+	if err != nil || f.Machine != elf.EM_S390 {
+		t.Errorf("got %+v, %v, want a program for s390x", f, err)
+	}
+	if err := buildVersion(t.Context(), agent, "s390x", "v0.0.2", out); err == nil || !strings.Contains(err.Error(), "v0.0.2") {
+		t.Errorf("a version that there is not: got %v", err)
+	}
+}
