@@ -38,7 +38,7 @@ type functionSpan struct {
 	EndLine int    `json:"end"`
 }
 
-func newFileData(f *model.File, src source) *fileData {
+func newFileData(f *model.File, src sourceText) *fileData {
 	d := &fileData{Name: clean(f.Name), table: *newTable(), Lines: make([]int, len(f.Lines)), LineVecs: make([]int, len(f.Lines)),
 		LineCounts: make([]int, len(f.Lines)), Branches: []branchData{}, Functions: []functionSpan{}}
 	last := 0
@@ -60,8 +60,9 @@ func newFileData(f *model.File, src source) *fileData {
 	}
 	d.Note = src.note
 	if src.found {
-		d.Text = &src.text
-		if changed(f, strings.Split(src.text, "\n")) {
+		text := strings.Join(src.lines, "\n")
+		d.Text = &text
+		if changed(f, src.lines) {
 			d.Note = "the source seems to have changed since the build: the lines below may not be those that were counted"
 		}
 	}

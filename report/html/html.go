@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bpfcov/bpfcov/report/model"
+	"github.com/bpfcov/bpfcov/report/source"
 )
 
 //go:embed assets
@@ -52,11 +53,14 @@ func Write(dir string, r *model.Report, o Options) error {
 	if err := prepare(dir); err != nil {
 		return err
 	}
-	src, err := openSources(o.SourceRoot)
-	if err != nil {
-		return fmt.Errorf("sources of the report: %w", err)
+	var root *source.Root
+	if o.SourceRoot != "" {
+		var err error
+		if root, err = source.Open(o.SourceRoot); err != nil {
+			return fmt.Errorf("sources of the report: %w", err)
+		}
+		defer root.Close()
 	}
-	defer src.close()
 	if err := writeAssets(dir); err != nil {
 		return err
 	}
@@ -71,7 +75,7 @@ func Write(dir string, r *model.Report, o Options) error {
 	data("tests", func() any { return newTestsData(r) })
 	for k := range r.Files {
 		f := &r.Files[k]
-		data(fmt.Sprintf("f%d", k), func() any { return newFileData(f, src.read(f.Name)) })
+		data(fmt.Sprintf("f%d", k), func() any { return newFileData(f, readSource(root, f.Name)) })
 	}
 	return g.Wait()
 }

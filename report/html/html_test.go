@@ -14,9 +14,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/bpfcov/bpfcov/report/model"
 	"github.com/bpfcov/bpfcov/report/model/modeltest"
+	"github.com/bpfcov/bpfcov/report/source"
 )
 
 // decode is what the site's data.js does.
@@ -114,11 +116,14 @@ func TestSources(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := openSources(root)
+	if err := unix.Mkfifo(filepath.Join(root, "src/pipe.c"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := source.Open(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
+	defer s.Close()
 	for _, test := range []struct{ name, text, note string }{
 		{"src/a.c", "one\ntwo\uFFFD", ""},
 		{"src/../src/a.c", "one\ntwo\uFFFD", ""},
@@ -126,16 +131,17 @@ func TestSources(t *testing.T) {
 		{"src/inside.c", "one\ntwo\uFFFD", ""},
 		{"src/link.c", "", "could not be read"},
 		{"../outside.c", "", "outside of the repository"},
-		{filepath.Join(dir, "outside.c"), "", "outside of the repository"},
-		{"/etc/passwd", "", "outside of the repository"},
+		{filepath.Join(dir, "outside.c"), "", "could not be read"},
+		{"/etc/passwd", "", "could not be read"},
 		{".git/config", "", "hidden"},
-		{"src", "", "not a regular file"},
+		{"src", "", "could not be read"},
+		{"src/pipe.c", "", "could not be read"},
 		{"src/none.c", "", "not found"},
 		{"", "", "hidden"},
 		{"a\x00b", "", ""},
 	} {
-		got := s.read(test.name)
-		if got.text != test.text || !strings.Contains(got.note, test.note) || got.found != (test.text != "") {
+		got := readSource(s, test.name)
+		if strings.Join(got.lines, "\n") != test.text || !strings.Contains(got.note, test.note) || got.found != (test.text != "") {
 			t.Errorf("%q: got %+v, want text %q and a note with %q", test.name, got, test.text, test.note)
 		}
 	}

@@ -2,94 +2,48 @@ package reporthtml
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/bpfcov/bpfcov/report/source"
 )
 
-// maxSource bounds what is read of one source file.
-const maxSource = 8 << 20
-
-// source is the text of one file.
-type source struct {
-	text  string
+// sourceText is the text of one file.
+type sourceText struct {
+	lines []string
 	found bool
-	note  string
+	note  string // why it is not shown
 }
 
-// sources reads files below one folder. Their names come from an object file, so they are not trusted: nothing outside of
-// the folder is read, neither by ".." nor through a symbolic link, and nothing that is hidden.
-type sources struct {
-	dir  string
-	root *os.Root // nil without a folder
-}
-
-func openSources(dir string) (*sources, error) {
-	if dir == "" {
-		return &sources{}, nil
+// readSource reads a file. Its name comes from an object file: package source opens nothing outside of its folder, and here nothing
+// that is hidden, such as .git/config, gets into a site that is passed on.
+func readSource(root *source.Root, name string) sourceText {
+	if root == nil {
+		return sourceText{note: "no source folder was given when the report was written"}
 	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	return &sources{dir, root}, nil
-}
-
-func (s *sources) close() {
-	if s.root != nil {
-		s.root.Close()
-	}
-}
-
-func (s *sources) read(name string) source {
-	if s.root == nil {
-		return source{note: "no source folder was given when the report was written"}
-	}
-	if filepath.IsAbs(name) {
-		rel, err := filepath.Rel(s.dir, name)
-		if err != nil {
-			return source{note: "the source is outside of the repository"}
+	for part := range strings.SplitSeq(filepath.ToSlash(path.Clean(name)), "/") {
+		if part == ".." {
+			return sourceText{note: "the source is outside of the repository"}
 		}
-		name = filepath.ToSlash(rel)
-	}
-	name = path.Clean(name)
-	if !fs.ValidPath(name) {
-		return source{note: "the source is outside of the repository"}
-	}
-	for part := range strings.SplitSeq(name, "/") {
 		if strings.HasPrefix(part, ".") {
-			return source{note: "hidden files are not shown"}
+			return sourceText{note: "hidden files are not shown"}
 		}
 	}
-	st, err := s.root.Stat(name)
+	lines, err := root.Lines(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return source{note: "the source was not found when the report was written"}
+		return sourceText{note: "the source was not found when the report was written"}
 	case err != nil:
-		return source{note: "the source could not be read when the report was written"}
-	case !st.Mode().IsRegular():
-		return source{note: "the source is not a regular file"}
-	case st.Size() > maxSource:
-		return source{note: "the source is too large to be shown"}
+		return sourceText{note: "the source could not be read when the report was written"}
 	}
-	f, err := s.root.Open(name)
-	if err != nil {
-		return source{note: "the source could not be read when the report was written"}
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = strings.ToValidUTF8(l, "\uFFFD")
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSource))
-	if err != nil {
-		return source{note: "the source could not be read when the report was written"}
-	}
-	text := strings.ReplaceAll(strings.ToValidUTF8(string(b), "\uFFFD"), "\r\n", "\n")
-	return source{text: strings.TrimSuffix(text, "\n"), found: true}
+	return sourceText{lines: out, found: true}
 }
 
 // FindRoot is the folder that names in a report are relative to: the nearest one at or above dir with a .git, as the

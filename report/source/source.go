@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // maxSize bounds a file.
@@ -76,7 +77,8 @@ func (r *Root) read(name string) ([]string, error) {
 			return nil, err
 		}
 	}
-	f, err := r.root.Open(local)
+	// Opening a pipe would wait for somebody who writes to it.
+	f, err := r.root.OpenFile(local, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
