@@ -24,6 +24,8 @@ type flavour struct {
 	name string
 	cc   string   // the compiler
 	args []string // on top of those of all flavours
+	// rewrite is a command that loads the plain object in its own way and pins the program: OBJECT PROGRAM PIN.
+	rewrite string
 }
 
 // flavours are plain and the instrumented ones.
@@ -80,7 +82,13 @@ type loaded struct {
 	coll *ebpf.Collection
 }
 
-func (l *loaded) Close() { l.coll.Close() }
+func (l *loaded) Close() {
+	if l.coll == nil {
+		l.prog.Close()
+		return
+	}
+	l.coll.Close()
+}
 
 // load loads one program of an object and the maps that it refers to, so that what another program's
 // verdict is does not matter.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -56,6 +57,11 @@ func benchRun(ctx context.Context, o options, _ []string) error {
 	n := o.n
 	if n == 0 {
 		n = runRounds
+	}
+	if coverbee := filepath.Join(o.root, "build/bench/coverbee"); exists(coverbee) {
+		flavs = append(flavs, flavour{name: "coverbee", rewrite: coverbee})
+	} else {
+		progress("no %s: without coverbee (run.sh builds it)", coverbee)
 	}
 	runtime.LockOSThread() // the clock is the thread's
 	defer runtime.UnlockOSThread()
@@ -111,6 +117,15 @@ func loadFlavours(ctx context.Context, o options, flavs []flavour, c runCase) (t
 		}
 	}
 	for _, f := range flavs {
+		if f.rewrite != "" {
+			l, err := f.rewritten(ctx, o, flavs[0], c)
+			if err != nil {
+				return nil, done, err
+			}
+			open = append(open, l)
+			times = append(times, &timing{prog: l.prog})
+			continue
+		}
 		object, err := f.compile(ctx, o, c.source)
 		if err != nil {
 			return nil, done, err
@@ -127,6 +142,29 @@ func loadFlavours(ctx context.Context, o options, flavs []flavour, c runCase) (t
 		times = append(times, &timing{prog: l.prog})
 	}
 	return times, done, nil
+}
+
+// rewritten loads the plain program as another tool rewrites it, which pins it for us.
+func (f flavour) rewritten(ctx context.Context, o options, plain flavour, c runCase) (*loaded, error) {
+	object, err := plain.compile(ctx, o, c.source)
+	if err != nil {
+		return nil, err
+	}
+	pin := filepath.Join("/sys/fs/bpf", fmt.Sprintf("bpfcov-bench-%s-%d", f.name, os.Getpid()))
+	defer os.Remove(pin)
+	if out, err := exec.CommandContext(ctx, f.rewrite, object, c.program, pin).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", f.name, err, out)
+	}
+	p, err := ebpf.LoadPinnedProgram(pin, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &loaded{prog: p}, nil
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // measure takes n samples of each program, in turns, after one that only warms up and says how often to repeat.

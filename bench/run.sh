@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 export BPFCOV_CLANG=${BPFCOV_CLANG:-clang-19}
 mkdir -p build/bench
 go build -o build/bench/bench ./bench
+(cd bench/coverbee && go build -o ../../build/bench/coverbee .)
 [ $# -gt 0 ] || set -- cell run verify
 build/bench/bench env
 for benchmark; do

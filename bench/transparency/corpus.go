@@ -52,6 +52,7 @@ func openCorpus(ctx context.Context, o options) (*corpus, error) {
 	if len(c.sources) == 0 {
 		return nil, fmt.Errorf("%s: no sources match %s", filepath.Join(c.tree, selftests, "progs"), o.only)
 	}
+	c.sources = slices.DeleteFunc(c.sources, func(s string) bool { return o.skip.MatchString(filepath.Base(s)) })
 	return c, c.index()
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type options struct {
 	jobs               int
 	only               string
 	sources, cflags    string
+	skip               *regexp.Regexp
 	lost               string
 }
 
@@ -54,6 +56,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.only, "only", "*", "glob on the sources' names")
 	flag.StringVar(&o.sources, "sources", "", "globs of other sources in place of the selftests, separated by commas")
 	flag.StringVar(&o.cflags, "cflags", "", "flags of the compiler for -sources, on top of -g -O2 -target bpf")
+	skip := flag.String("skip", "^$", "regular expression of names of sources to leave out")
 	flag.StringVar(&o.lost, "lost", "", "file for the lost programs, tab separated (default WORK/lost.tsv)")
 	flag.Parse()
 	o.clangs, o.rungs = strings.Split(clangs, ","), strings.Split(rungs, ",")
@@ -61,6 +64,9 @@ func run(ctx context.Context) error {
 		o.kernels = strings.Split(kernels, ",")
 	}
 	var err error
+	if o.skip, err = regexp.Compile(*skip); err != nil {
+		return err
+	}
 	if o.work, err = filepath.Abs(o.work); err != nil {
 		return err
 	}
