@@ -13,13 +13,9 @@ import (
 	"github.com/bpfcov/bpfcov/vm/initramfs"
 )
 
-// buildInitramfs writes the cell's archive into its output folder and returns its name and size.
-func buildInitramfs(c *CellConfig) (name string, size int64, err error) {
-	files, err := cellFiles(c)
-	if err != nil {
-		return "", 0, err
-	}
-	f, err := os.CreateTemp(c.OutDir, ".initramfs-*.cpio")
+// buildInitramfs writes an archive of files into a folder and returns its name and size.
+func buildInitramfs(dir string, files []initramfs.File) (name string, size int64, err error) {
+	f, err := os.CreateTemp(dir, ".initramfs-*.cpio")
 	if err != nil {
 		return "", 0, err
 	}
@@ -41,20 +37,42 @@ func buildInitramfs(c *CellConfig) (name string, size int64, err error) {
 	return f.Name(), st.Size(), nil
 }
 
-// cellFiles lists the files of the guest.
+// cellFiles lists the files of a guest that boots for its tests.
 func cellFiles(c *CellConfig) ([]initramfs.File, error) {
-	job := guest.Job{Tests: c.Tests, Sysctls: c.Sysctls}
-	var files []initramfs.File
+	files, err := agentFiles(c, guest.Job{Tests: c.Tests, Sysctls: c.Sysctls})
+	if err != nil {
+		return nil, err
+	}
+	return append(files, testFiles(c)...), nil
+}
+
+// testFiles lists the files that tests need: their own, and what they do not replace of a system's.
+func testFiles(c *CellConfig) []initramfs.File {
 	have := map[string]bool{}
 	for _, f := range c.Files {
-		if f.Path == guest.InitPath || f.Path == guest.Dir || strings.HasPrefix(f.Path, guest.Dir+"/") {
-			return nil, fmt.Errorf("file %s: this path is the agent's", f.Path)
-		}
 		have[f.Path] = true
-		files = append(files, f)
 	}
-	files = append(files, initramfs.File{Path: guest.InitPath, Mode: 0o755, Source: c.Agent})
+	files := c.Files[:len(c.Files):len(c.Files)]
+	for _, f := range systemFiles() {
+		if !have[f.Path] {
+			files = append(files, f)
+		}
+	}
+	return files
+}
 
+func checkFiles(files []initramfs.File) error {
+	for _, f := range files {
+		if f.Path == guest.InitPath || f.Path == guest.Dir || strings.HasPrefix(f.Path, guest.Dir+"/") {
+			return fmt.Errorf("file %s: this path is the agent's", f.Path)
+		}
+	}
+	return nil
+}
+
+// agentFiles lists the files of the agent: itself, the kernel's modules and the job.
+func agentFiles(c *CellConfig, job guest.Job) ([]initramfs.File, error) {
+	files := []initramfs.File{{Path: guest.InitPath, Mode: 0o755, Source: c.Agent}}
 	port, _, err := c.Kernel.LoadModules(nil, portModules(c.Kernel.Arch))
 	if err != nil {
 		return nil, err
@@ -86,13 +104,7 @@ func cellFiles(c *CellConfig) ([]initramfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, initramfs.File{Path: guest.JobPath, Data: b})
-	for _, f := range systemFiles() {
-		if !have[f.Path] {
-			files = append(files, f)
-		}
-	}
-	return files, nil
+	return append(files, initramfs.File{Path: guest.JobPath, Data: b}), nil
 }
 
 // portModules are what the port needs where it is not built in; up to 6.1 Debian's kernels have it all as modules.

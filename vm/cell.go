@@ -47,6 +47,11 @@ type CellConfig struct {
 	Accel string
 	// CacheDir keeps what was found out about QEMU; empty means the user's cache folder.
 	CacheDir string
+	// Warm resumes a guest that was saved when it was ready for tests, and saves one where there is none yet, instead of
+	// booting one for these tests. See docs/guest.md.
+	Warm bool
+	// FreshGuest runs each test in a guest of its own.
+	FreshGuest bool
 	// OutDir receives console.log and each test's TEST.stdout and TEST.stderr. It is made if missing.
 	OutDir string
 	// Output, if not nil, gives the writers for a test's output instead of files in OutDir. A nil writer
@@ -70,6 +75,8 @@ const (
 	EventHello     EventKind = "hello"      // the guest is up after Boot
 	EventTestStart EventKind = "test-start" // Test
 	EventTestEnd   EventKind = "test-end"   // Test, Run
+	EventSaved     EventKind = "saved"      // a guest was booted and saved, after Boot; Text says where
+	EventResume    EventKind = "resume"     // a saved guest is resumed
 	EventLog       EventKind = "log"        // Text: something the agent could not do
 )
 
@@ -97,6 +104,8 @@ type CellResult struct {
 	Records []collect.Record
 	// Boot is the time from starting QEMU to hello, 0 if there was none.
 	Boot time.Duration
+	// Warm reports whether the (last) guest was a saved one that was resumed.
+	Warm bool
 	// Duration is the time of the whole cell, failed boots included.
 	Duration time.Duration
 	// CPU is the processor time of QEMU, failed boots included.
@@ -163,12 +172,16 @@ func RunCell(ctx context.Context, c CellConfig) (*CellResult, error) {
 	if err != nil {
 		return fail(err)
 	}
-	initrd, size, err := buildInitramfs(&c)
+	if err := checkFiles(c.Files); err != nil {
+		return fail(err)
+	}
+	if err := (guest.Job{Tests: c.Tests, Sysctls: c.Sysctls}).Validate(); err != nil {
+		return fail(err)
+	}
+	size, err := totalSize(c.Files)
 	if err != nil {
 		return fail(err)
 	}
-	defer os.Remove(initrd)
-
 	res := &CellResult{
 		Cell: collect.Cell{
 			Kernel: c.Kernel.Release, Arch: c.Kernel.Arch, LLVM: c.LLVM, Spec: c.Kernel.Spec, Accel: accel.Name,
@@ -180,7 +193,7 @@ func RunCell(ctx context.Context, c CellConfig) (*CellResult, error) {
 		c:   &c,
 		res: res,
 		qemu: qemu.Config{
-			Arch: c.Kernel.Arch, Kernel: c.Kernel.Image, Initrd: initrd, Append: c.KernelArgs,
+			Arch: c.Kernel.Arch, Kernel: c.Kernel.Image, Append: append([]string{guest.InitEnv}, c.KernelArgs...),
 			MemoryMiB: memory(c.MemoryMiB, size), CPUs: c.CPUs, Accel: accel.Name, Binary: binary, Sandbox: sandbox,
 			Console: res.Console,
 		},
@@ -197,7 +210,7 @@ func RunCell(ctx context.Context, c CellConfig) (*CellResult, error) {
 			m.hint = "; QEMU 7.2 fails to boot Linux 6.12 for amd64 one time in ten, QEMU 10 does not"
 		}
 	}
-	err = m.run(ctx)
+	err = m.runAll(ctx)
 	res.Duration = time.Since(start)
 	if err != nil {
 		return res, fmt.Errorf("kernel %s (%s): %w", c.Kernel.Release, c.Kernel.Arch, err)
@@ -210,11 +223,27 @@ func memory(want int, archive int64) int {
 	if want != 0 {
 		return want
 	}
-	const base, spare = 512, 64 << 20
+	const base, spare, step = 512, 60 << 20, 128 // steps, so that few sizes of guest are saved
 	if archive <= spare {
 		return base
 	}
-	return base + int(2*(archive-spare)>>20)
+	return base + step*(int(2*(archive-spare)>>20)/step+1)
+}
+
+// totalSize is the size of files, in bytes.
+func totalSize(files []initramfs.File) (n int64, err error) {
+	for _, f := range files {
+		n += int64(len(f.Data))
+		if f.Source == "" {
+			continue
+		}
+		st, err := os.Stat(f.Source)
+		if err != nil {
+			return 0, fmt.Errorf("file %s: %w", f.Path, err)
+		}
+		n += st.Size()
+	}
+	return n, nil
 }
 
 func (c *CellConfig) retries() int {

@@ -33,11 +33,55 @@ var (
 	errHung        = errors.New("the guest stopped answering")
 )
 
+// runAll runs all tests in one guest, or each in its own.
+func (m *machine) runAll(ctx context.Context) error {
+	if !m.c.FreshGuest || len(m.c.Tests) < 2 {
+		return m.runWarmOrCold(ctx)
+	}
+	all := m.c
+	for _, t := range all.Tests {
+		one := *all
+		one.Tests = []guest.Test{t}
+		m.c = &one
+		m.res.Console = filepath.Join(all.OutDir, FileName(t.Name)+".console.log")
+		m.qemu.Console = m.res.Console
+		if err := m.runWarmOrCold(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *machine) runWarmOrCold(ctx context.Context) error {
+	m.res.Warm = false
+	if m.c.Warm {
+		if done, err := m.runWarm(ctx); done || err != nil {
+			return err
+		}
+	}
+	return m.run(ctx)
+}
+
+// run boots a guest with the tests in its archive.
 func (m *machine) run(ctx context.Context) error {
+	files, err := cellFiles(m.c)
+	if err != nil {
+		return err
+	}
+	initrd, _, err := buildInitramfs(m.c.OutDir, files)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(initrd)
+	return m.tries(ctx, func(n int, s *session) error { return m.bootCold(ctx, n, initrd, s) })
+}
+
+// tries boots until a guest says hello, or often enough.
+func (m *machine) tries(ctx context.Context, boot func(n int, s *session) error) error {
 	tries := m.c.retries() + 1
 	for n := 1; ; n++ {
 		s := newSession(m)
-		err := m.boot(ctx, n, s)
+		err := boot(n, s)
 		if s.hello {
 			s.finish(err)
 			return ctxError(ctx)
@@ -82,33 +126,36 @@ type startError struct{ err error }
 
 func (e *startError) Error() string { return e.err.Error() }
 
-// boot starts QEMU and receives until the guest's end. The error is that of [guest.Receive], or the
-// reason for which the host gave up.
-func (m *machine) boot(ctx context.Context, n int, s *session) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+// bootCold starts a machine with the archive initrd.
+func (m *machine) bootCold(ctx context.Context, n int, initrd string, s *session) error {
 	s.started = time.Now()
 	c := m.qemu
-	c.Append = append([]string{guest.InitEnv}, c.Append...)
+	c.Initrd = initrd
 	c.InitArgs = []string{
 		guest.TimeParam + "=" + strconv.FormatInt(s.started.UnixNano(), 10),
 		guest.LimitParam + "=" + strconv.Itoa(int(guest.Job{Tests: m.c.Tests}.Limit().Seconds())),
 	}
-	v, err := qemu.Start(context.WithoutCancel(ctx), c) // ended below, after what it still has to say
+	v, err := qemu.Start(context.WithoutCancel(ctx), c) // ended by watch, after what it still has to say
 	if err != nil {
 		return &startError{err}
 	}
-	defer v.Close()
-	m.res.QEMU = v.Args()
 	m.c.event(Event{Kind: EventBoot, Attempt: n})
+	return m.watch(ctx, v, s, m.c.bootTimeout(c.Accel))
+}
 
-	bootTimeout := m.c.bootTimeout(c.Accel)
+// watch receives until the guest's end, and ends it. The error is that of [guest.Receive], or the reason for which the
+// host gave up.
+func (m *machine) watch(ctx context.Context, v *qemu.VM, s *session, bootTimeout time.Duration) error {
+	defer v.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	m.res.QEMU = v.Args()
 	s.deadline = time.AfterFunc(bootTimeout, func() {
 		// Which of both it is depends on how far the guest got.
 		cancel(errDeadline)
 	})
 	defer s.deadline.Stop()
-	err = guest.Receive(ctx, v.Port(), s)
+	err := guest.Receive(ctx, v.Port(), s)
 	s.deadline.Stop()
 	switch {
 	case errors.Is(err, errDeadline) && !s.hello:

@@ -207,7 +207,7 @@ func (s *session) base(t guest.Test) collect.Record {
 // finish makes the cell's records after a boot that said hello. cause is nil after a proper end.
 func (s *session) finish(cause error) {
 	res := s.m.res
-	res.Splats = splats(s.console)
+	res.Splats = append(res.Splats, splats(s.console)...)
 	outcome, reason, tail := s.why(cause)
 	lostIn := ""
 	byName := map[string]collect.Record{}
@@ -300,7 +300,7 @@ func (s *session) bootReason(err error) string {
 func (s *session) bootFailed(tries int) {
 	res := s.m.res
 	_, tail := telling(s.console)
-	res.Splats = splats(s.console)
+	res.Splats = append(res.Splats, splats(s.console)...)
 	last := res.FailedBoots[len(res.FailedBoots)-1]
 	for _, t := range s.m.c.Tests {
 		rec := s.base(t)

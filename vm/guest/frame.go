@@ -23,12 +23,20 @@ const (
 	KindEnd
 	KindDelta
 	KindArtefact
+	KindReady // instead of hello: the guest may be saved, and waits for orders
 
-	lastKind = KindArtefact
+	// Orders of the host, see [Send].
+	KindResume
+	KindFile
+	KindData
+	KindJob
+
+	lastKind = KindJob
 )
 
 func (k Kind) String() string {
-	names := [...]string{"", "hello", "run-start", "stdout", "stderr", "counters", "run-end", "log", "end", "delta", "artefact"}
+	names := [...]string{"", "hello", "run-start", "stdout", "stderr", "counters", "run-end", "log", "end", "delta", "artefact",
+		"ready", "resume", "file", "data", "job"}
 	if k == 0 || int(k) >= len(names) {
 		return fmt.Sprintf("kind %d", uint8(k))
 	}

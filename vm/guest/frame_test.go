@@ -255,7 +255,7 @@ func TestDecoderLimits(t *testing.T) {
 	}{
 		{"huge frame", "payload of 4294967295 bytes", frame(KindLog, 0, 0, 1<<32-1, nil)},
 		{"kind 0", "kind 0", frame(0, 0, 0, 0, nil)},
-		{"kind 11", "kind 11", frame(11, 0, 0, 0, nil)},
+		{"kind after the last", "kind 16", frame(lastKind+1, 0, 0, 0, nil)},
 		{"flag", "flags 0x2", frame(KindLog, 2, 0, 0, nil)},
 		{"sequence", "sequence number 7", frame(KindLog, 0, 7, 0, nil)},
 		{"empty and more", "empty frame that goes on", frame(KindLog, flagMore, 0, 0, nil)},

@@ -43,6 +43,9 @@ type Job struct {
 	// Sysctls are written in order, on top of the agent's own. A name has dots or slashes.
 	Sysctls []Sysctl
 	Tests   []Test
+	// Warm means that the machine is made ready for tests, and that the job with the tests then comes over the port: see
+	// [Send].
+	Warm bool
 	// SnapshotInterval is the time between two looks at the counters; 0 means one second.
 	SnapshotInterval time.Duration
 }
@@ -122,6 +125,7 @@ func (j Job) Encode() ([]byte, error) {
 	b := appendInt(nil, "version", JobVersion)
 	b = appendText(b, "hostname", j.Hostname)
 	b = appendInt(b, "snapshot", int64(j.SnapshotInterval))
+	b = appendText(b, "warm", strconv.FormatBool(j.Warm))
 	for _, m := range j.PortModules {
 		b = m.append(appendText(b, "port-module", m.Name))
 	}
@@ -174,6 +178,8 @@ func DecodeJob(b []byte) (*Job, error) {
 			t.str(&j.Hostname)
 		case "snapshot":
 			t.dur(&j.SnapshotInterval)
+		case "warm":
+			t.yes(&j.Warm)
 		case "port-module":
 			j.PortModules = append(j.PortModules, Module{Name: t.value})
 			mod = &j.PortModules[len(j.PortModules)-1]

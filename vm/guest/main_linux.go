@@ -51,8 +51,9 @@ func Main(o Options) int {
 		return 1
 	}
 	mountEarly()
-	defer watchdog().Stop()
-	if err := work(o); err != nil {
+	dog := watchdog()
+	defer dog.Stop()
+	if err := work(o, dog); err != nil {
 		complain("%v", err)
 	}
 	return 0

@@ -150,7 +150,7 @@ const portDevice = "/dev/vport0p1"
 // it block. Waiting by trying is cheaper than looking through sysfs for the name.
 func openPort() (*port, error) {
 	for start := time.Now(); ; nap() {
-		fd, err := unix.Open(portDevice, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(portDevice, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		switch {
 		case err == nil:
 			return &port{fd: fd}, nil
@@ -165,6 +165,21 @@ func openPort() (*port, error) {
 // port writes without the runtime's poller: pollers and blocking writes on one virtio port lose
 // wakeups and then wait for ever.
 type port struct{ fd int }
+
+// Read waits for bytes from the host. A port that nobody is connected to on the host reads as empty.
+func (p *port) Read(b []byte) (int, error) {
+	for {
+		n, err := unix.Read(p.fd, b)
+		switch {
+		case n > 0:
+			return n, nil
+		case n == 0 || err == unix.EAGAIN:
+			nap()
+		case err != unix.EINTR:
+			return 0, fmt.Errorf("read from the port: %w", err)
+		}
+	}
+}
 
 func (p *port) Write(b []byte) (int, error) {
 	done := 0

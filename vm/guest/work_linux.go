@@ -13,7 +13,7 @@ import (
 )
 
 // work does the job. It returns nil when the end message was written.
-func work(o Options) error {
+func work(o Options, dog *time.Timer) error {
 	b, err := readSmall(JobPath)
 	if err != nil {
 		return err
@@ -34,15 +34,14 @@ func work(o Options) error {
 	if err != nil {
 		return err
 	}
-	s := newSender(p)
-	if err := s.hello(o, job); err != nil {
+	var s *sender
+	if job.Warm {
+		s, job, err = beWarm(p, o, job, dog)
+	} else {
+		s, err = beCold(p, o, job)
+	}
+	if err != nil {
 		return err
-	}
-	if err := setClock(); err != nil {
-		s.log(err)
-	}
-	for _, err := range prepare(job) {
-		s.log(err)
 	}
 	for i, t := range job.Tests {
 		if err := runTest(s, o, job, i, t); err != nil {
@@ -53,6 +52,39 @@ func work(o Options) error {
 		return err
 	}
 	return s.flush()
+}
+
+// beCold says hello before all else, so that what fails next can be reported.
+func beCold(p *port, o Options, job *Job) (*sender, error) {
+	s := newSender(p)
+	if err := s.hello(o, job); err != nil {
+		return nil, err
+	}
+	if err := setClock(); err != nil {
+		s.log(err)
+	}
+	for _, err := range prepare(job) {
+		s.log(err)
+	}
+	return s, nil
+}
+
+// beWarm prepares the machine before it is saved, and says hello when it has been resumed and has its orders.
+func beWarm(p *port, o Options, job *Job, dog *time.Timer) (*sender, *Job, error) {
+	errs := prepare(job)
+	job, err := takeOrders(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	dog.Reset(job.Limit())
+	s := newSender(p)
+	if err := s.hello(o, job); err != nil {
+		return nil, nil, err
+	}
+	for _, err := range errs {
+		s.log(err)
+	}
+	return s, job, nil
 }
 
 // sendTimeout is how long one message may take to be written. The host reads all the time, so a port that

@@ -18,7 +18,7 @@ import (
 func unpack(t *testing.T, files []File) string {
 	t.Helper()
 	root := t.TempDir()
-	entries, err := plan(files)
+	entries, err := Plan(files)
 	if err != nil {
 		t.Fatal(err)
 	}

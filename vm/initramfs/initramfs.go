@@ -49,7 +49,7 @@ var ErrConflict = errors.New("two different files have the same path")
 // Write writes files and the directories above them as an archive to w. Equal entries may be listed
 // more than once, as happens when two programs share a library. Sources are streamed.
 func Write(w io.Writer, files []File) error {
-	entries, err := plan(files)
+	entries, err := Plan(files)
 	if err != nil {
 		return err
 	}
@@ -70,9 +70,9 @@ func Write(w io.Writer, files []File) error {
 	return bw.Flush()
 }
 
-// plan validates and sorts files, drops repetitions and adds the directories that are missing. A
+// Plan validates and sorts files, drops repetitions and adds the directories that are missing. A
 // directory comes before what is in it because its path is a prefix.
-func plan(files []File) ([]File, error) {
+func Plan(files []File) ([]File, error) {
 	byPath := make(map[string]File, len(files))
 	for _, f := range files {
 		if !strings.HasPrefix(f.Path, "/") || path.Clean(f.Path) != f.Path || strings.ContainsRune(f.Path, 0) {

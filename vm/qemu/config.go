@@ -2,6 +2,7 @@ package qemu
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -44,12 +45,28 @@ type Config struct {
 	// Console is the file that receives the console's text, at most [ConsoleLimit] bytes of it:
 	// the first and the last part when there is more. Empty means that only the tail is kept, in memory.
 	Console string
+	// RAM, if not nil, is the file that is the guest's memory; it is extended to the memory's size. With Incoming it is
+	// the memory of the saved machine, and the guest writes to copies of its pages.
+	RAM *os.File
+	// Save prepares for [VM.Save]. It needs RAM.
+	Save bool
+	// Incoming, if not nil, is the state to resume, as [VM.Save] wrote it, of a machine whose configuration was the same
+	// but for Console, RAM and Incoming. It needs RAM.
+	Incoming *os.File
 	// Extra are further arguments for QEMU.
 	Extra []string
 }
 
-// portFD is QEMU's end of the port: the first of exec.Cmd.ExtraFiles.
-const portFD = 3
+// File descriptors of the process: the first of exec.Cmd.ExtraFiles, and those that follow it.
+const (
+	portFD    = 3 // QEMU's end of the port
+	monitorFD = 4 // of its monitor
+	ramFD     = 5
+	stateFD   = 6
+)
+
+// saves reports whether the machine is one that can be saved or resumed.
+func (c Config) saves() bool { return c.Save || c.Incoming != nil }
 
 // KernelArgs returns the kernel's command line. The common part is the fastest measured set that keeps
 // the console useful: panic=-1 with QEMU's -no-reboot ends QEMU at once when the kernel panics, and
@@ -123,13 +140,33 @@ func Command(c Config) ([]string, error) {
 	case cpus < 1 || cpus > 256:
 		return nil, fmt.Errorf("%d CPUs: want 1 to 256", cpus)
 	}
+	if c.saves() && (c.RAM == nil || c.NoPort) {
+		return nil, fmt.Errorf("a machine that is saved or resumed needs a file for its memory, and a port")
+	}
+	machine := m.machine + ",accel=" + accel
+	if c.RAM != nil {
+		machine += ",memory-backend=ram"
+	}
 	args := []string{
 		binary,
-		"-M", m.machine + ",accel=" + accel,
+		"-M", machine,
 		"-cpu", cpu,
 		"-m", strconv.Itoa(mem),
 		"-smp", strconv.Itoa(cpus),
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+	}
+	if c.RAM != nil {
+		share := "on"
+		if c.Incoming != nil {
+			share = "off"
+		}
+		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,share=%s,mem-path=/proc/self/fd/%d", mem, share, ramFD))
+	}
+	if c.saves() {
+		args = append(args, "-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", monitorFD), "-mon", "chardev=monitor,mode=control")
+	}
+	if c.Incoming != nil {
+		args = append(args, "-incoming", "defer")
 	}
 	if c.Sandbox {
 		args = append(args, "-sandbox", sandboxOn)

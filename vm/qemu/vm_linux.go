@@ -22,6 +22,7 @@ var ErrNoQEMU = errors.New("QEMU is not installed")
 type VM struct {
 	cmd     *exec.Cmd
 	port    *os.File
+	monitor *monitor
 	console *console
 	stderr  *tailWriter
 	args    []string
@@ -72,29 +73,83 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 5 * time.Second
 	v.cmd = cmd
-	var remote *os.File
-	if !c.NoPort {
-		if v.port, remote, err = socketPair(); err != nil {
-			v.console.Close()
-			return nil, err
+	remotes, err := v.sockets(c)
+	if err != nil {
+		v.console.Close()
+		v.closeSockets()
+		return nil, err
+	}
+	cmd.ExtraFiles = append(cmd.ExtraFiles, remotes...)
+	if c.RAM != nil {
+		for len(cmd.ExtraFiles) < ramFD-portFD {
+			cmd.ExtraFiles = append(cmd.ExtraFiles, nil)
 		}
-		cmd.ExtraFiles = []*os.File{remote}
+		cmd.ExtraFiles = append(cmd.ExtraFiles, c.RAM)
+		if c.Incoming != nil {
+			cmd.ExtraFiles = append(cmd.ExtraFiles, c.Incoming)
+		}
 	}
 	started := make(chan error)
 	go v.run(started)
 	err = <-started
-	if remote != nil {
-		remote.Close() // so that the port ends when QEMU does
+	for _, f := range remotes {
+		f.Close() // so that the port ends when QEMU does
 	}
 	if err != nil {
 		v.console.Close()
-		if v.port != nil {
-			v.port.Close()
-		}
+		v.closeSockets()
 		return nil, fmt.Errorf("start %s: %w", args[0], err)
 	}
 	v.stop = context.AfterFunc(ctx, v.Kill)
+	if c.Incoming == nil {
+		return v, nil
+	}
+	if err := v.resume(ctx, stateFD); err != nil {
+		v.Kill()
+		if werr := v.Wait(); werr != nil && !errors.Is(err, context.Cause(ctx)) {
+			err = fmt.Errorf("%w (%w)", err, werr)
+		}
+		v.Close()
+		return nil, fmt.Errorf("resume: %w", err)
+	}
 	return v, nil
+}
+
+// sockets makes the connections to QEMU, and returns its ends of them.
+func (v *VM) sockets(c Config) (remotes []*os.File, err error) {
+	add := func() (*os.File, error) {
+		ours, theirs, err := socketPair()
+		if err == nil {
+			remotes = append(remotes, theirs)
+		}
+		return ours, err
+	}
+	if !c.NoPort {
+		v.port, err = add()
+	}
+	if err == nil && c.saves() {
+		var f *os.File
+		if f, err = add(); err == nil {
+			v.monitor = newMonitor(f)
+		}
+	}
+	if err != nil {
+		for _, f := range remotes {
+			f.Close()
+		}
+		return nil, err
+	}
+	return remotes, nil
+}
+
+func (v *VM) closeSockets() error {
+	if v.monitor != nil {
+		v.monitor.f.Close()
+	}
+	if v.port != nil {
+		return v.port.Close()
+	}
+	return nil
 }
 
 // run starts QEMU and waits for it on one locked thread: the parent death signal is sent when the
@@ -191,8 +246,5 @@ func (v *VM) Close() error {
 	v.Kill()
 	<-v.done
 	v.stop()
-	if v.port != nil {
-		return v.port.Close()
-	}
-	return nil
+	return v.closeSockets()
 }

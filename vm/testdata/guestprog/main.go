@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net"
 	"os"
@@ -106,6 +107,14 @@ func run(what string, args []string) error {
 			return err
 		}
 		fmt.Println(cmd.Process.Pid)
+	case "random": // what the kernel and this process make of chance
+		b := make([]byte, 16)
+		if _, err := rand.Read(b); err != nil {
+			return err
+		}
+		uuid, err := os.ReadFile("/proc/sys/kernel/random/uuid")
+		fmt.Printf("%x %s", b, uuid)
+		return err
 	case "machine":
 		return machine()
 	case "pivot":
