@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/bpfcov/bpfcov/vm/guest"
@@ -39,6 +40,9 @@ func buildInitramfs(dir string, files []initramfs.File) (name string, size int64
 
 // cellFiles lists the files of a guest that boots for its tests.
 func cellFiles(c *CellConfig) ([]initramfs.File, error) {
+	if err := checkFiles(c.Files); err != nil {
+		return nil, err
+	}
 	files, err := agentFiles(c, guest.Job{Tests: c.Tests, Sysctls: c.Sysctls})
 	if err != nil {
 		return nil, err
@@ -99,6 +103,10 @@ func agentFiles(c *CellConfig, job guest.Job) ([]initramfs.File, error) {
 		f := moduleFile(len(files), m.Name, m.Data)
 		files = append(files, f)
 		job.Modules = append(job.Modules, guest.Module{Name: m.Name, Path: f.Path})
+	}
+	if !slices.ContainsFunc(c.KernelArgs, printkArg) {
+		// Quiet while it boots; but the kernel's own WARN prints at level 4, which quiet leaves out.
+		job.Sysctls = append([]guest.Sysctl{{Name: "kernel.printk", Value: "5"}}, job.Sysctls...)
 	}
 	b, err := job.Encode()
 	if err != nil {

@@ -52,6 +52,8 @@ type CellConfig struct {
 	Warm bool
 	// FreshGuest runs each test in a guest of its own.
 	FreshGuest bool
+	// AllowSplats lets a test pass during which the kernel told of a bug of its own; see [CellResult].Splats.
+	AllowSplats bool
 	// OutDir receives console.log and each test's TEST.stdout and TEST.stderr. It is made if missing.
 	OutDir string
 	// Output, if not nil, gives the writers for a test's output instead of files in OutDir. A nil writer

@@ -2,15 +2,17 @@ package vm
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
 
 // Bounds of what of a console goes into a record.
 const (
-	tailLines = 40
-	maxSplats = 50
-	maxLine   = 300
+	tailLines  = 10 // of a console without a splat
+	splatLines = 40 // from the first splat on
+	maxSplats  = 50
+	maxLine    = 300
 )
 
 // panicRE matches the line with which Linux announces that it stops (kernel/panic.c).
@@ -19,7 +21,8 @@ func panicRE() *regexp.Regexp { return regexp.MustCompile(`Kernel panic - not sy
 // splatRE matches lines that tell of a kernel bug, whether or not the kernel goes on (lib/bug.c, kernel/panic.c,
 // kernel/watchdog.c, kernel/rcu/tree_stall.h, mm/oom_kill.c, the architectures' traps).
 func splatRE() *regexp.Regexp {
-	return regexp.MustCompile(`Kernel panic - not syncing|\bBUG: |\bOops\b|\bWARNING: CPU: |general protection fault|` +
+	return regexp.MustCompile(`Kernel panic - not syncing|\bBUG: |\bOops\b|\bWARNING: CPU: |` +
+		`\bWARNING: \S+:\d+ at |general protection fault|` +
 		`kernel BUG at|Unable to handle kernel|soft lockup|hard LOCKUP|blocked for more than \d+ seconds|` +
 		`rcu.*detected (expedited )?stalls?|self-detected stall|Out of memory: Killed|KASAN: |UBSAN: |stack-protector`)
 }
@@ -39,15 +42,15 @@ func lines(console []byte) []string {
 }
 
 // telling finds the line that says best what went wrong, and the lines worth keeping: from shortly before the first
-// splat, or else the last ones. The line of a panic wins over earlier warnings.
+// splat, which are its registers and trace, or else the last ones. When the kernel panicked later, the line has that too.
 func telling(console []byte) (line string, tail []string) {
 	all := lines(console)
-	first, best := -1, ""
+	first, last, best := -1, -1, ""
 	splat, panics, agent := splatRE(), panicRE(), agentRE()
 	for i, l := range all {
 		switch {
 		case panics.MatchString(l) && !panics.MatchString(best):
-			best = l
+			best, last = l, i
 		case splat.MatchString(l) && best == "":
 			best = l
 		default:
@@ -58,8 +61,16 @@ func telling(console []byte) (line string, tail []string) {
 		}
 	}
 	if first >= 0 {
-		from := max(0, first-5)
-		return withoutTime(best), all[from:min(len(all), from+tailLines)]
+		from := max(0, first-2)
+		// What came first is mostly the cause of the rest.
+		if start := withoutTime(all[first]); start != withoutTime(best) {
+			best = start + "; then " + withoutTime(best)
+		}
+		tail = all[from:min(len(all), from+splatLines)]
+		if end := from + splatLines - 2; last > end {
+			tail = append(slices.Clone(all[from:end]), "[…]", all[last]) // the panic's own line is to be there
+		}
+		return withoutTime(best), tail
 	}
 	tail = all[max(0, len(all)-tailLines):]
 	if len(tail) == 0 {
@@ -89,6 +100,11 @@ func splats(console []byte) []string {
 		}
 	}
 	return out
+}
+
+// printkArg reports whether a kernel argument is about what is printed on the console.
+func printkArg(arg string) bool {
+	return arg == "debug" || arg == "quiet" || arg == "ignore_loglevel" || strings.HasPrefix(arg, "loglevel=")
 }
 
 // withoutTime cuts the time stamp off a kernel message, which differs from run to run.

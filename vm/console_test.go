@@ -14,8 +14,8 @@ func TestTelling(t *testing.T) {
 	}{
 		{"empty", "\r\n \n", "", nil},
 		{"last line", "one\r\n[    1.5] two\x1b[0m\x00\n", "two", []string{"one", "[    1.5] two"}},
-		{"panic wins over a warning", "a\n[    1.0] WARNING: CPU: 0 PID: 1 at x\nb\n[    2.0] Kernel panic - not syncing: y\nc\n",
-			"Kernel panic - not syncing: y",
+		{"panic after a warning", "a\n[    1.0] WARNING: CPU: 0 PID: 1 at x\nb\n[    2.0] Kernel panic - not syncing: y\nc\n",
+			"WARNING: CPU: 0 PID: 1 at x; then Kernel panic - not syncing: y",
 			[]string{"a", "[    1.0] WARNING: CPU: 0 PID: 1 at x", "b", "[    2.0] Kernel panic - not syncing: y", "c"}},
 		{"agent's words", "bpfcov-agent: no port\n[    2.0] reboot: Power down\n", "no port",
 			[]string{"bpfcov-agent: no port", "[    2.0] reboot: Power down"}},
@@ -29,8 +29,12 @@ func TestTelling(t *testing.T) {
 		}
 	}
 	_, tail := telling([]byte(strings.Repeat("x\n", 1000) + "BUG: unable to handle page fault\n" + strings.Repeat("y\n", 1000)))
-	if len(tail) != tailLines || tail[5] != "BUG: unable to handle page fault" {
-		t.Errorf("long console: got %d lines, %q, want %d with the bug after 5", len(tail), tail, tailLines)
+	if len(tail) != splatLines || tail[2] != "BUG: unable to handle page fault" {
+		t.Errorf("long console: got %d lines, %q, want %d with the bug after 2", len(tail), tail, splatLines)
+	}
+	_, tail = telling([]byte("BUG: x\n" + strings.Repeat("y\n", 1000) + "Kernel panic - not syncing: z\nc\n"))
+	if len(tail) != splatLines || tail[0] != "BUG: x" || tail[splatLines-1] != "Kernel panic - not syncing: z" {
+		t.Errorf("long way to a panic: got %d lines, %q, want %d from the bug on, and the panic", len(tail), tail, splatLines)
 	}
 }
 

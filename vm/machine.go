@@ -150,6 +150,7 @@ func (m *machine) watch(ctx context.Context, v *qemu.VM, s *session, bootTimeout
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	m.res.QEMU = v.Args()
+	s.vm = v
 	s.deadline = time.AfterFunc(bootTimeout, func() {
 		// Which of both it is depends on how far the guest got.
 		cancel(errDeadline)
@@ -166,10 +167,12 @@ func (m *machine) watch(ctx context.Context, v *qemu.VM, s *session, bootTimeout
 	if errors.Is(err, guest.ErrFrame) && !s.hello {
 		return &startError{fmt.Errorf("agent %s: %w; rebuild it", m.c.Agent, err)}
 	}
+	ended := false
 	if errors.Is(err, guest.ErrNoEnd) {
 		// QEMU is about to end by itself; its console has the reason.
 		select {
 		case <-v.Done():
+			ended = true
 		case <-time.After(exitTimeout):
 		case <-ctx.Done():
 		}
@@ -178,6 +181,9 @@ func (m *machine) watch(ctx context.Context, v *qemu.VM, s *session, bootTimeout
 	werr := v.Wait()
 	m.res.CPU += v.CPUTime()
 	s.console = v.Console()
+	if ended && s.hello && werr != nil {
+		return fmt.Errorf("%w: %w", guest.ErrNoEnd, werr) // QEMU did not end for what its guest did
+	}
 	if !s.hello && werr != nil && errors.Is(err, guest.ErrNoEnd) {
 		if len(s.console) == 0 {
 			return &startError{werr} // QEMU did not accept what it was given

@@ -25,6 +25,38 @@ type session struct {
 	runs     []*run // those that started
 	current  *run
 	console  []byte // set when QEMU has ended
+	vm       guestConsole
+}
+
+// guestConsole is the console of a [qemu.VM].
+type guestConsole interface {
+	Console() []byte
+	ConsoleSize() int64
+}
+
+// mark is where the console is now.
+func (s *session) mark() int64 {
+	if s.vm == nil {
+		return 0
+	}
+	return s.vm.ConsoleSize()
+}
+
+// during returns what the console printed from the start of a run to that of the next.
+func (s *session) during(r *run) []byte {
+	if s.vm == nil {
+		return nil
+	}
+	text := s.vm.Console()
+	end := s.vm.ConsoleSize()
+	from := end - int64(len(text)) // of text; what was before is no longer known
+	for i, o := range s.runs {
+		if o == r && i+1 < len(s.runs) {
+			end = s.runs[i+1].console
+		}
+	}
+	start, stop := max(r.console-from, 0), max(end-from, 0)
+	return text[min(start, stop):stop]
 }
 
 // run is one test in one boot.
@@ -39,6 +71,8 @@ type run struct {
 	final   bool
 	end     *guest.RunEnd
 	ioErr   error
+	// console is how far the console was at the start.
+	console int64
 	// artefacts is set when the folder for them was made.
 	artefacts bool
 }
@@ -64,7 +98,7 @@ func (s *session) Hello(h guest.Hello) error {
 // RunStart implements [guest.Handler].
 func (s *session) RunStart(st guest.RunStart) error {
 	t := s.m.c.Tests[st.Test] // in range: hello's number was checked
-	r := &run{test: t, id: collect.NewRunID(), started: time.Now()}
+	r := &run{test: t, id: collect.NewRunID(), started: time.Now(), console: s.mark()}
 	if was := s.current; was != nil { // anew
 		was.close()
 		r.id = was.id
@@ -194,6 +228,13 @@ func (s *session) record(r *run) collect.Record {
 	default:
 		rec.Run.Outcome = collect.Passed
 	}
+	text := s.during(r)
+	if found := splats(text); len(found) > 0 {
+		_, rec.Run.Console = telling(text)
+		if rec.Run.Outcome == collect.Passed && !s.m.c.AllowSplats {
+			set(collect.Failed, "the test passed, but the kernel reported: %s (allow-splats accepts it)", withoutTime(found[0]))
+		}
+	}
 	return rec
 }
 
@@ -214,9 +255,6 @@ func (s *session) finish(cause error) {
 	for _, r := range s.runs {
 		if r.end != nil {
 			rec := s.record(r)
-			if rec.Run.Outcome != collect.Passed {
-				rec.Run.Console = res.Splats
-			}
 			byName[r.test.Name] = rec
 			continue
 		}
@@ -253,7 +291,13 @@ func (s *session) why(cause error) (o collect.Outcome, reason string, tail []str
 	if cause == nil {
 		return collect.Passed, "", nil
 	}
-	line, tail := telling(s.console)
+	text := s.console
+	if s.current != nil {
+		if its := s.during(s.current); len(its) > 0 {
+			text = its // and not what an earlier test did
+		}
+	}
+	line, tail := telling(text)
 	switch {
 	case strings.Contains(line, "Attempted to kill init"): // nothing but its own bug can end the agent
 		return collect.Lost, "the agent crashed: " + line, tail
@@ -270,7 +314,9 @@ func (s *session) why(cause error) (o collect.Outcome, reason string, tail []str
 		return collect.TimedOut, reason, tail
 	case errors.Is(cause, guest.ErrNoEnd):
 		reason := guest.ErrNoEnd.Error()
-		if line != "" {
+		if text := cause.Error(); text != reason { // QEMU's own end
+			reason = firstLine(printable(text))
+		} else if line != "" {
 			reason += ": " + line
 		}
 		return collect.Lost, reason, tail

@@ -69,7 +69,11 @@ func PrepareInteractive(ctx context.Context, ic InteractiveConfig) (*Interactive
 	if err := os.MkdirAll(c.OutDir, 0o755); err != nil {
 		return fail(err)
 	}
-	initrd, size, err := buildInitramfs(&c)
+	files, err := cellFiles(&c)
+	if err != nil {
+		return fail(err)
+	}
+	initrd, size, err := buildInitramfs(c.OutDir, files)
 	if err != nil {
 		return fail(err)
 	}

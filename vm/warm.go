@@ -189,15 +189,18 @@ func (m *machine) resume(ctx context.Context, state *warm.State, s *session) err
 		return err
 	}
 	timeout := resumeTimeout + time.Duration(size/filesPerSecond)*time.Second
-	begin, cancel := context.WithTimeout(ctx, timeout)
+	// Both ends apply until QEMU has read the state; after that it is watch that ends it.
+	begin, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	late := time.AfterFunc(timeout, func() { cancel(errBootTimeout) })
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	v, err := qemu.Start(begin, c)
+	late.Stop()
+	stop()
 	if err != nil {
-		cancel()
 		return err
 	}
 	defer v.Close()
-	// From here on watch ends it.
-	defer cancel()
 	m.c.event(Event{Kind: EventResume})
 	sent := make(chan error, 1)
 	go func() {

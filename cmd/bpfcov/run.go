@@ -31,6 +31,7 @@ type runFlags struct {
 	refresh       bool
 	policy        string
 	shards        shardFlags
+	warm, cold    bool
 	failFast      bool
 	rerunFailed   bool
 }
@@ -63,6 +64,9 @@ cell, 1 when one did not, 3 when a guest could not be booted.`,
 	cmd.Flags().StringVar(&f.out, "out", "", "`folder` for everything that is written (default bpfcov-out)")
 	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "cells at once (default: what cores and memory bear)")
 	cmd.Flags().StringVar(&f.policy, "policy", "", "`auto`: step down functions whose counters make a program fail to load, and write it to\n"+policy.FileName+"; read: only follow that file; off: ignore it (default auto)")
+	cmd.Flags().BoolVar(&f.warm, "warm", false, "resume guests that earlier runs have saved (default unless $CI is set, or vm.warm says otherwise)")
+	cmd.Flags().BoolVar(&f.cold, "cold", false, "boot every guest")
+	cmd.MarkFlagsMutuallyExclusive("warm", "cold")
 	cmd.Flags().BoolVar(&f.failFast, "fail-fast", false, "start no further cell after one that failed")
 	cmd.Flags().BoolVar(&f.rerunFailed, "rerun-failed", false, "keep the results of cells that passed in the last run, and run the others")
 	cmd.Flags().BoolVar(&f.refresh, "refresh", false, "look for newer kernels in the archives")
@@ -94,6 +98,9 @@ func loadConfig(f runFlags, command []string) (*config.Config, error) {
 		// What the configuration leaves out or adds is about other architectures as well.
 		c.Matrix.Exclude = slices.DeleteFunc(c.Matrix.Exclude, func(x config.Cell) bool { return x.Arch != "" && !slices.Contains(f.arch, x.Arch) })
 		c.Matrix.Include = slices.DeleteFunc(c.Matrix.Include, func(x config.Cell) bool { return !slices.Contains(f.arch, x.Arch) })
+	}
+	if f.warm || f.cold {
+		c.VM.Warm = &f.warm
 	}
 	if f.policy != "" {
 		c.Policy = f.policy

@@ -132,6 +132,14 @@ type VM struct {
 	CPUs        int      `yaml:"cpus"`         // default 1
 	BootTimeout Duration `yaml:"boot-timeout"` // until the guest's hello; default 90s
 	Jobs        int      `yaml:"jobs"`         // cells at once; default what the machine bears
+	// Warm resumes guests that were saved by earlier runs. The default is true, and false where the environment
+	// has CI: a machine that is new each time has none, and saving one takes time.
+	Warm *bool `yaml:"warm"`
+	// FreshGuest runs each test in a guest of its own. The default is false.
+	FreshGuest bool `yaml:"fresh-guest-per-test"`
+	// AllowSplats lets tests pass during which the kernel reports a bug of its own (BUG, WARNING, lockups, stalls, no
+	// memory). The default is false.
+	AllowSplats bool `yaml:"allow-splats"`
 }
 
 // Report says what is written beside the table on the terminal.

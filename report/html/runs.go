@@ -112,7 +112,7 @@ func newTestsData(r *model.Report) *testsData {
 			for _, a := range x.Command {
 				row.Command = append(row.Command, clean(a))
 			}
-			for _, l := range x.Console[max(0, len(x.Console)-maxConsole):] {
+			for _, l := range x.Console[:min(len(x.Console), maxConsole)] {
 				row.Console = append(row.Console, clean(escapes.ReplaceAllString(l, "")))
 			}
 			for _, c := range x.Cases {

@@ -197,8 +197,8 @@ func (p *printer) failures() {
 		}
 		p.failedCases(c)
 		console := c.Console
-		if n := len(console) - p.o.ConsoleLines; n > 0 {
-			console = console[n:]
+		if n := p.o.ConsoleLines; len(console) > n {
+			console = console[:n] // a record has what tells most first
 		}
 		for _, s := range console {
 			p.line("     %s %s", p.paint(dim, "│"), shorten(clean(s), p.o.Width-7))

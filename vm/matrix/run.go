@@ -351,9 +351,18 @@ func (r *Runner) cellConfig(c *Cell, set testSet) vm.CellConfig {
 		Kernel: c.Kernel, LLVM: r.LLVM, Tests: set.tests, Files: set.files,
 		Modules: required, OptionalModules: optional,
 		MemoryMiB: r.Config.VM.Memory, CPUs: r.Config.VM.CPUs, BootTimeout: time.Duration(r.Config.VM.BootTimeout),
+		Warm: r.warm(), FreshGuest: r.Config.VM.FreshGuest, AllowSplats: r.Config.VM.AllowSplats,
 		OutDir: filepath.Join(r.Out, "cells", c.Name),
 		Events: func(e vm.Event) { r.event(c, e) },
 	}
+}
+
+// warm is whether saved guests are used.
+func (r *Runner) warm() bool {
+	if w := r.Config.VM.Warm; w != nil {
+		return *w
+	}
+	return os.Getenv("CI") == ""
 }
 
 func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
@@ -438,6 +447,12 @@ func (r *Runner) event(c *Cell, e vm.Event) {
 	switch e.Kind {
 	case vm.EventBoot:
 		r.status(c, Status{State: "booting"})
+	case vm.EventResume:
+		r.status(c, Status{State: "resuming"})
+	case vm.EventSaved:
+		if r.Status == nil {
+			r.progress("%s: a guest was booted in %.1f s and saved for later runs", c.Name, e.Boot.Seconds())
+		}
 	case vm.EventTestStart:
 		r.status(c, Status{State: "running " + e.Test})
 	case vm.EventBootFail:

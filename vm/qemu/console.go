@@ -72,6 +72,13 @@ func (c *console) text() []byte {
 	return c.last()
 }
 
+// size returns how much was written.
+func (c *console) size() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped + int64(len(c.tail))
+}
+
 func (c *console) last() []byte {
 	return append(bytes.Clone(c.tail[c.pos:]), c.tail[:c.pos]...)
 }

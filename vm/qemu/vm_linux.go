@@ -241,6 +241,9 @@ func (v *VM) Kill() {
 // Console returns the last part of the console's text so far, at most half of ConsoleLimit.
 func (v *VM) Console() []byte { return v.console.text() }
 
+// ConsoleSize is the number of bytes that the console has printed so far.
+func (v *VM) ConsoleSize() int64 { return v.console.size() }
+
 // Close kills QEMU, waits for it and closes the port.
 func (v *VM) Close() error {
 	v.Kill()

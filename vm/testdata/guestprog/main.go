@@ -115,6 +115,8 @@ func run(what string, args []string) error {
 		uuid, err := os.ReadFile("/proc/sys/kernel/random/uuid")
 		fmt.Printf("%x %s", b, uuid)
 		return err
+	case "splat", "forks", "memory", "disk", "garbage", "crash-agent":
+		return fault(what)
 	case "machine":
 		return machine()
 	case "pivot":
