@@ -234,3 +234,26 @@ func TestSkeletonMembers(t *testing.T) {
 		t.Errorf("struct ingress_bpf (-plain +instrumented):\n%s", diff)
 	}
 }
+
+// Go code that bpf2go generates is the same with and without counters: there is no field for them.
+func TestBPF2GoFields(t *testing.T) {
+	tools(t)
+	var code [2]string
+	for i, cc := range []string{plainClang(t), "bpfcov-clang"} {
+		root := t.TempDir()
+		if err := os.CopyFS(root, os.DirFS("../filewatch")); err != nil {
+			t.Fatal(err)
+		}
+		generated := filepath.Join(root, "probe_x86_bpfel.go")
+		os.Remove(generated)
+		run(t, root, []string{"BPF2GO_CC=" + cc, "BPF2GO_STRIP=" + os.Getenv("STRIP"), "GOARCH=amd64", "GOFLAGS=-buildvcs=false"}, "go", "generate", ".")
+		b, err := os.ReadFile(generated)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code[i] = string(b)
+	}
+	if diff := cmp.Diff(code[0], code[1]); diff != "" {
+		t.Errorf("generated code (-plain +instrumented):\n%s", diff)
+	}
+}

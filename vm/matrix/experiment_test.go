@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -201,5 +202,18 @@ func TestDecideBetween(t *testing.T) {
 	}
 	if got := f.r.policy.now.Refused; len(got) != 1 || len(got[0].FoundOn) != 3 {
 		t.Errorf("remembered %v, want one entry for three cells", got)
+	}
+}
+
+func TestSavePolicyElsewhere(t *testing.T) {
+	f := newFixture()
+	f.r.Out, f.r.policy.path = t.TempDir(), filepath.Join(t.TempDir(), "missing", policy.FileName)
+	f.r.policy.now.Set(policy.Rule{Function: "send", File: "a.c", Rung: policy.Rung{Fidelity: meta.Off}})
+	if err := f.r.savePolicy(&f.res); err != nil {
+		t.Fatal(err)
+	}
+	got, err := policy.Read(f.r.policyEnv())
+	if err != nil || !got.Equal(f.r.policy.now) || !f.res.Policy.Changed || len(f.res.Policy.Open) != 1 {
+		t.Errorf("%s: %v, %+v", f.r.policyEnv(), err, f.res.Policy)
 	}
 }

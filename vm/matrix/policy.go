@@ -162,11 +162,9 @@ func (r *Runner) settle(ctx context.Context, out *outDir, res *Result) error {
 		before := r.policy.now.Clone()
 		err := r.search(ctx, res, round, wanted)
 		if !r.policy.now.Equal(before) {
-			if werr := r.policy.now.Write(r.policy.path); werr != nil {
+			if werr := r.savePolicy(res); werr != nil {
 				return errors.Join(err, werr)
 			}
-			r.policy.used = r.policy.path
-			res.Policy.Path, res.Policy.Changed = r.policy.path, true
 		}
 		if err != nil {
 			return err
@@ -195,6 +193,21 @@ func (r *Runner) settle(ctx context.Context, out *outDir, res *Result) error {
 			return err
 		}
 	}
+}
+
+// savePolicy writes the policy, into the out folder where the source tree cannot be written to.
+func (r *Runner) savePolicy(res *Result) error {
+	path := r.policy.path
+	if err := r.policy.now.Write(path); err != nil {
+		path = filepath.Join(r.Out, experiments, policy.FileName)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), r.policy.now.Write(path)); err != nil {
+			return err
+		}
+		r.say(&res.Policy.Open, "the policy could not be written: %v; copy %s to %s", err, path, r.policy.path)
+	}
+	r.policy.used = path
+	res.Policy.Path, res.Policy.Changed = path, true
+	return nil
 }
 
 func sameRule(a, b policy.Rule) bool {
