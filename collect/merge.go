@@ -168,6 +168,7 @@ func addProgram(all map[string]*ProgramLoad, p *ProgramLoad) {
 	have.Jited = max(have.Jited, p.Jited)
 	// Deterministic whatever the order: an equal program may be refused with different words.
 	have.Reason = max(have.Reason, p.Reason)
+	have.Class, have.LogFile, have.FullLog = max(have.Class, p.Class), max(have.LogFile, p.LogFile), max(have.FullLog, p.FullLog)
 	if len(p.Log) > len(have.Log) || len(p.Log) == len(have.Log) && p.Log > have.Log {
 		have.Log = p.Log
 	}

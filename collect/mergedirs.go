@@ -54,7 +54,10 @@ func (o ReadOptions) MergeDirs(out string, dirs ...string) (Merged, error) {
 		}
 		m.Objects++
 	}
-	err = told.Walk(func(_ string, r *Record) error {
+	err = told.Walk(func(path string, r *Record) error {
+		if err := copyLogs(out, filepath.Dir(path), r.Programs); err != nil {
+			return err
+		}
 		if _, err := WriteRecord(out, r); err != nil {
 			return err
 		}

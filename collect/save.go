@@ -1,6 +1,8 @@
 package collect
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,7 +38,12 @@ func Save(dir string, records []Record, metaDirs ...string) ([]string, error) {
 	var paths []string
 	var missing []meta.ObjectID
 	for i := range records {
-		path, err := WriteRecord(dir, &records[i])
+		rec := records[i]
+		var err error
+		if rec.Programs, err = writeLogs(dir, rec.Programs); err != nil {
+			return paths, err
+		}
+		path, err := WriteRecord(dir, &rec)
 		if err != nil {
 			return paths, err
 		}
@@ -61,6 +68,54 @@ func Save(dir string, records []Record, metaDirs ...string) ([]string, error) {
 		return paths, &MissingMetaError{IDs: missing, Dirs: metaDirs}
 	}
 	return paths, nil
+}
+
+// logPrefix begins the names of files with a verifier's log. What follows is the program's name and a hash of the content.
+const logPrefix = "verifier-log."
+
+// writeLogs writes whole logs to files of their own and returns the programs with their names instead.
+func writeLogs(dir string, programs []ProgramLoad) ([]ProgramLoad, error) {
+	programs = slices.Clone(programs)
+	for i := range programs {
+		p := &programs[i]
+		if p.FullLog == "" {
+			continue
+		}
+		sum := sha256.Sum256([]byte(p.FullLog))
+		p.LogFile = logPrefix + fileWord(p.Name) + "." + hex.EncodeToString(sum[:8]) + ".txt"
+		path := filepath.Join(dir, p.LogFile)
+		if _, err := os.Stat(path); err != nil {
+			if err := writeFile(path, []byte(p.FullLog)); err != nil {
+				return nil, err
+			}
+		}
+		p.FullLog = ""
+	}
+	return programs, nil
+}
+
+// copyLogs copies the logs that a record names from its folder to another. One that is gone is no error.
+func copyLogs(to, from string, programs []ProgramLoad) error {
+	for i := range programs {
+		name := programs[i].LogFile
+		if !strings.HasPrefix(name, logPrefix) || name != filepath.Base(name) {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(to, name)); err == nil {
+			continue
+		}
+		if err := writeFile(filepath.Join(to, name), b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // findMeta reads the sidecar of one object; the error is fs.ErrNotExist when no folder has it.

@@ -136,10 +136,16 @@ type ProgramLoad struct {
 	Verdict Verdict         `json:"verdict"`
 	// Errno is the name of the error of a refused load, for example "EACCES".
 	Errno string `json:"errno,omitempty"`
+	// Class is what kind of reason a load was refused for.
+	Class Class `json:"class,omitempty"`
 	// Reason is the verifier's last telling line of a refused load.
 	Reason string `json:"reason,omitempty"`
 	// Log is the tail of the verifier's log of a refused load, bounded.
 	Log string `json:"log,omitempty"`
+	// FullLog is the log up to 1 MiB of its end, on the way to [Save], which writes it to a file of its own beside the record
+	// and leaves the file's name in LogFile.
+	FullLog string `json:"full_log,omitempty"`
+	LogFile string `json:"log_file,omitempty"`
 	// Refused has the counters that a refused program would have updated, by object: they tell which functions
 	// are in it, inlined ones included.
 	Refused []CounterSet `json:"refused,omitempty"`

@@ -58,7 +58,7 @@ func watch(t *testing.T, cmd *exec.Cmd, o WatchOptions) *Result {
 func brief(programs []ProgramLoad) []ProgramLoad {
 	var b []ProgramLoad
 	for _, p := range programs {
-		p.Insns, p.Xlated, p.Jited, p.Verified, p.Log, p.Reason = 0, 0, 0, 0, "", ""
+		p.Insns, p.Xlated, p.Jited, p.Verified, p.Log, p.FullLog, p.Reason = 0, 0, 0, 0, "", "", ""
 		b = append(b, p)
 	}
 	return b
@@ -92,6 +92,7 @@ func TestWatch(t *testing.T) {
 	needRoot(t)
 	mainOK, otherOK := program("main", 1, VerdictOK, ""), program("other", 1, VerdictOK, "")
 	rejected := program("reject", 1, VerdictRejected, "EACCES")
+	rejected.Class = ClassVerifier
 	rejected.Refused = []CounterSet{{objectA, [][2]uint32{{cReject, cReject}}}}
 	for name, c := range map[string]struct {
 		script   string
@@ -150,7 +151,7 @@ func TestWatch(t *testing.T) {
 				if p.Insns == 0 || p.Verified == 0 || p.Verdict == VerdictOK && p.Xlated == 0 {
 					t.Errorf("program %s: statistics are missing: %+v", p.Name, p)
 				}
-				if p.Verdict == VerdictRejected && (p.Reason != "R9 !read_ok" || !strings.Contains(p.Log, "r9 +0")) {
+				if p.Verdict == VerdictRejected && (p.Reason != "R9 !read_ok" || !strings.Contains(p.Log, "r9 +0") || p.FullLog == "") {
 					t.Errorf("program %s: got reason %q and log %q, want the verifier's", p.Name, p.Reason, p.Log)
 				}
 			}
@@ -279,7 +280,7 @@ func TestWatchPlain(t *testing.T) {
 	needRoot(t)
 	res := watch(t, loaderCmd("plain badplain other=1"), WatchOptions{Plain: true})
 	want := []ProgramLoad{
-		{Name: "badplain", Type: "SocketFilter", Loads: 1, Verdict: VerdictRejected, Errno: "EACCES"},
+		{Name: "badplain", Type: "SocketFilter", Loads: 1, Verdict: VerdictRejected, Errno: "EACCES", Class: ClassVerifier},
 		program("other", 1, VerdictOK, ""),
 	}
 	// The loader's library has programs of its own, to find out what the kernel can.

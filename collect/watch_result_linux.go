@@ -226,14 +226,20 @@ func (w *watcher) programs() []ProgramLoad {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all := map[string]*ProgramLoad{}
+	logs := 0
 	for _, l := range w.loadOrder {
 		if l.unseen && l.rest == StateNotLoaded {
 			continue // from before the run
 		}
 		v := &l.verdict
+		full := v.Full
+		if logs += len(full); logs > fullLogs {
+			full = ""
+		}
 		addProgram(all, &ProgramLoad{
-			Name: l.name, Type: programType(l.typ), Objects: l.objects(), Loads: l.loads, Verdict: v.Verdict,
-			Errno: v.Errno, Reason: v.Reason, Log: v.Log, Refused: l.refused(),
+			FullLog: full,
+			Name:    l.name, Type: programType(l.typ), Objects: l.objects(), Loads: l.loads, Verdict: v.Verdict,
+			Errno: v.Errno, Class: v.Class, Reason: v.Reason, Log: v.Log, Refused: l.refused(),
 			Insns: l.insns, Verified: v.Verified, Xlated: v.Xlated, Jited: v.Jited,
 		})
 	}

@@ -27,7 +27,8 @@ import (
 type verdict struct {
 	Verdict       Verdict
 	Errno, Reason string
-	Log           string
+	Log, Full     string
+	Class         Class
 	Verified      int
 	Xlated, Jited int
 	// known is set when the instructions after the verifier could be read.
@@ -49,6 +50,8 @@ const (
 	firstLog, lastLog = 256 << 10, 16<<20 - 1
 	// keepLog is how much of the end of a log is kept.
 	keepLog = 8 << 10
+	// fullLog is how much goes into a file of its own, and fullLogs how much of all programs of a run together.
+	fullLog, fullLogs = 1 << 20, 16 << 20
 )
 
 // scan looks at programs that are new in the kernel, and matches them with loads that were seen.
@@ -267,13 +270,11 @@ func (w *watcher) repeat(l *load) verdict {
 			break
 		}
 	}
-	v.Log, v.Reason = tailOf(log, keepLog), tellingLine(log)
+	v.Log, v.Full, v.Reason = tailOf(log, keepLog), tailOf(log, fullLog), tellingLine(log)
 	if n := processed(log); n > 0 {
 		v.Verified = n
 	}
-	if v.Reason == "" {
-		v.Reason = "the kernel refused it without a log: " + err.Error()
-	}
+	v.Class, v.Reason = classify(v.Errno, v.Reason, v.Verified)
 	return v
 }
 

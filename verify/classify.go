@@ -3,11 +3,12 @@ package verify
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/bpfcov/bpfcov/collect"
 )
 
 // failure is what is known about a load that failed.
@@ -18,16 +19,6 @@ type failure struct {
 	insns  int
 	noType func() bool // asks the kernel whether it lacks the program type
 }
-
-// Log texts by which causes are told apart, as regular expressions. They differ from release to release (kernel/bpf/verifier.c
-// of 5.10 to 7.3), so a text that is not known ends as [ClassVerifier], which is what it comes from.
-var (
-	helperRE = regexp.MustCompile(`^(unknown func |invalid func |program of this type cannot use helper|cannot call GPL-restricted function|helper call is not allowed)`)
-	kfuncRE  = regexp.MustCompile(`(?i)^(calling kernel function|kernel function .*(not found|not allowed)|kernel btf_id \d+ is not a function|invalid kernel function|JIT does not support calling kernel function|.*kfunc.* (is not allowed|not supported)|failed to find BTF for kernel function)`)
-	limitRE  = regexp.MustCompile(`(?i)(BPF program is too large|sequence of \d+ jumps is too complex|combined stack size|stack depth \d+ too large|call stack of \d+ frames is too deep|too many (subprogs|different|subprograms|instructions)|program is too (large|complex)|infinite loop detected)`)
-	btfRE    = regexp.MustCompile(`(?i)(in-kernel BTF is malformed|no BTF|without CONFIG_DEBUG_INFO_BTF|requires? (a |the )?kernel BTF|missing btf|BTF is not available)`)
-	attachRE = regexp.MustCompile(`(?i)(attach_btf_id|attach to|is not a (tracepoint|function|attachable)|attach type|must provide btf_id|modif.*return|cannot attach|is not sleepable|not whitelisted|expected_attach_type|points to disabled hook)`)
-)
 
 // classify labels the failure. A label never decides whether a program loads.
 func (f failure) classify() (Class, string, []string) {
@@ -65,22 +56,10 @@ func plainText(err error) string {
 
 // spoken labels a failure about which the verifier said something.
 func (f failure) spoken(reason string) Class {
-	text := f.err.Error()
-	switch {
-	case strings.Contains(text, "unknown kfunc"), kfuncRE.MatchString(reason):
+	if strings.Contains(f.err.Error(), "unknown kfunc") {
 		return ClassKfunc
-	case helperRE.MatchString(reason):
-		return ClassHelper
-	case limitRE.MatchString(reason), f.errno == "E2BIG":
-		return ClassLimits
-	case f.errno == "ENOMEM":
-		return ClassLimits
-	case btfRE.MatchString(reason):
-		return ClassBTF
-	case attachRE.MatchString(reason):
-		return ClassAttach
 	}
-	return ClassVerifier
+	return collect.ClassOfReason(reason, f.errno)
 }
 
 // silent labels a failure without a log, by where it happened.

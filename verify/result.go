@@ -1,6 +1,10 @@
 package verify
 
-import "time"
+import (
+	"time"
+
+	"github.com/bpfcov/bpfcov/collect"
+)
 
 // Verdict is what came of a program.
 type Verdict string
@@ -12,23 +16,23 @@ const (
 	Skipped Verdict = "skipped"
 )
 
-// Class says why a program did not load. It is a label for people: the verdict never depends on it.
-type Class string
+// Class says why a program did not load, see [collect.Class].
+type Class = collect.Class
 
 // The classes.
 const (
-	ClassVerifier   Class = "verifier"     // the verifier found it unsafe
-	ClassProgType   Class = "program-type" // the kernel does not have the program type
-	ClassMapType    Class = "map-type"     // the kernel cannot make a map that the program needs
-	ClassAttach     Class = "attach-type"  // no such attach type, or nothing of that name to attach to
-	ClassHelper     Class = "helper"       // a helper that is missing, or not for this program type
-	ClassKfunc      Class = "kfunc"        // a kernel function that is missing or not for this program type
-	ClassCORE       Class = "co-re"        // a field or type that is missing and that the program needs
-	ClassBTF        Class = "btf"          // no BTF of the kernel, or one that it does not take
-	ClassLimits     Class = "limits"       // too large, too complex, too much stack or memory
-	ClassPermission Class = "permission"   // not allowed to load it
-	ClassJIT        Class = "jit"          // verified, and then refused by the JIT compiler of this architecture
-	ClassHarness    Class = "harness"      // bpfcov could not try; nothing is said about the kernel
+	ClassVerifier   = collect.ClassVerifier
+	ClassProgType   = collect.ClassProgType
+	ClassMapType    = collect.ClassMapType
+	ClassAttach     = collect.ClassAttach
+	ClassHelper     = collect.ClassHelper
+	ClassKfunc      = collect.ClassKfunc
+	ClassCORE       = collect.ClassCORE
+	ClassBTF        = collect.ClassBTF
+	ClassLimits     = collect.ClassLimits
+	ClassPermission = collect.ClassPermission
+	ClassJIT        = collect.ClassJIT
+	ClassHarness    = collect.ClassHarness
 )
 
 // Stats are what the verifier says about a program; 0 where the kernel does not tell. The names in JSON are those that veristat

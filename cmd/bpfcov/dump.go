@@ -76,7 +76,10 @@ func dumpRecord(t io.Writer, rec *collect.Record, counters bool) {
 	}
 	for _, p := range rec.Programs {
 		fmt.Fprintf(t, "  program %s\t%s\t%s\t%d loads, %d insns, %d verified\n", p.Name, p.Type,
-			strings.TrimSpace(fmt.Sprintf("%s %s %s", p.Verdict, p.Errno, p.Reason)), p.Loads, p.Insns, p.Verified)
+			strings.TrimSpace(fmt.Sprintf("%s %s %s %s", p.Verdict, p.Class, p.Errno, p.Reason)), p.Loads, p.Insns, p.Verified)
+		if p.LogFile != "" {
+			fmt.Fprintf(t, "    log\t%s\n", p.LogFile)
+		}
 	}
 }
 
