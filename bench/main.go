@@ -36,7 +36,8 @@ func benchmarks() []benchmark {
 		{"cell", "a cell whose test is \"true\" against a bare boot; arguments: ARCH=SPEC…", benchCell},
 		{"steps", "the same with the steps between both; arguments: ARCH=SPEC…", benchSteps},
 		{"run", "nanoseconds per program run, plain against instrumented", benchRun},
-		{"watch", "loaders with and without a watcher", benchWatch},
+		{"watch", "loaders with and without a watcher; arguments: updates, small, large instead of all", benchWatch},
+		{"merge", "time and memory of merging 1,000 cells of 100,000 counters; argument: another number of cells", benchMerge},
 		{"verify", "verified instructions and sizes; arguments: SOURCE.bpf.c… instead of the default ones", benchVerify},
 	}
 }
@@ -45,6 +46,13 @@ func main() {
 	collect.MaybeShim()
 	if what := os.Getenv(watchEnv); what != "" {
 		if err := watchLoader(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+		return
+	}
+	if dir := os.Getenv(mergeEnv); dir != "" {
+		if err := mergeInMemory(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(3)
 		}

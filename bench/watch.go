@@ -9,8 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
-
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -34,17 +34,16 @@ type took struct {
 }
 
 // benchWatch runs loaders with and without each watcher, in turns.
-func benchWatch(ctx context.Context, o options, _ []string) error {
-	if err := allowBPF(); err != nil {
-		return err
-	}
+func benchWatch(ctx context.Context, o options, args []string) error {
 	flavs, err := flavours(ctx, o)
 	if err != nil {
 		return err
 	}
-	object, err := flavs[1].compile(ctx, o, filepath.Join(o.root, "bench/bpf/large.bpf.c"))
-	if err != nil {
-		return err
+	objects := map[string]string{}
+	for _, name := range []string{"small", "large"} {
+		if objects[name], err = flavs[1].compile(ctx, o, filepath.Join(o.root, "bench", "bpf", name+".bpf.c")); err != nil {
+			return err
+		}
 	}
 	n := o.n
 	if n == 0 {
@@ -53,10 +52,14 @@ func benchWatch(ctx context.Context, o options, _ []string) error {
 	kinds := []collect.Watcher{"", collect.WatcherNotify, collect.WatcherTrace}
 	var t table
 	t.row("loader", "watcher", "wall min", "median", "ratio of minima", "of medians", "CPU min, loader and watcher", "ratio")
-	for _, c := range []struct{ name, what string }{
-		{fmt.Sprintf("%d map updates", watchUpdates), "updates"},
-		{fmt.Sprintf("one object %d times", watchLoads), "loads " + object},
+	for _, c := range []struct{ arg, name, what string }{
+		{"updates", fmt.Sprintf("%d map updates", watchUpdates), "updates"},
+		{"small", fmt.Sprintf("small object %d times", watchLoads), "loads " + objects["small"]},
+		{"large", fmt.Sprintf("large object %d times", watchLoads), "loads " + objects["large"]},
 	} {
+		if len(args) > 0 && !slices.Contains(args, c.arg) {
+			continue
+		}
 		wall, cpu := make([][]time.Duration, len(kinds)), make([][]time.Duration, len(kinds))
 		for round := range n {
 			progress("%s: round %d of %d", c.name, round+1, n)

@@ -51,10 +51,12 @@ func program(action uint32) []unix.SockFilter {
 	const (
 		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		jeq   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		jge   = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
 		jset  = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
 		ret   = unix.BPF_RET | unix.BPF_K
 		allow = 0xff // patched below
 		notif = 0xfe
+		arch  = 0xfd
 	)
 	arg0 := uint32(16)
 	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
@@ -62,26 +64,26 @@ func program(action uint32) []unix.SockFilter {
 	}
 	p := []unix.SockFilter{
 		{Code: load, K: 0},
-		{Code: jeq, K: unix.SYS_BPF, Jt: 7},
+		{Code: jeq, K: unix.SYS_BPF, Jt: 5},
 		{Code: jeq, K: unix.SYS_SECCOMP, Jf: allow},
-		{Code: load, K: 4},
-		{Code: jeq, K: auditArch(), Jf: allow},
 		{Code: load, K: arg0},
 		{Code: jeq, K: unix.SECCOMP_SET_MODE_FILTER, Jf: allow},
 		{Code: load, K: arg0 + 8},
-		{Code: jset, K: unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, Jt: notif, Jf: allow},
-		{Code: load, K: 4},
-		{Code: jeq, K: auditArch(), Jf: allow},
+		{Code: jset, K: unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, Jt: arch, Jf: allow},
+		// Operations on maps, of which a loader does many, are below: they leave after five instructions.
 		{Code: load, K: arg0},
-		{Code: jeq, K: ProgLoad, Jt: notif},
-		{Code: jeq, K: LinkCreate, Jt: notif},
-		{Code: jeq, K: ProgAttach, Jt: notif},
-		{Code: jeq, K: RawTracepointOpen, Jt: notif},
-		{Code: jeq, K: ObjPin, Jt: notif},
+		{Code: jge, K: ProgLoad, Jf: allow},
+		{Code: jeq, K: ProgLoad, Jt: arch},
+		{Code: jeq, K: LinkCreate, Jt: arch},
+		{Code: jeq, K: ProgAttach, Jt: arch},
+		{Code: jeq, K: RawTracepointOpen, Jt: arch},
+		{Code: jeq, K: ObjPin, Jt: arch, Jf: allow},
+		{Code: load, K: 4},
+		{Code: jeq, K: auditArch(), Jt: notif, Jf: allow},
 		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
 		{Code: ret, K: action},
 	}
-	allowAt, notifAt := len(p)-2, len(p)-1
+	archAt, allowAt, notifAt := len(p)-4, len(p)-2, len(p)-1
 	for i := range p {
 		for _, j := range []*uint8{&p[i].Jt, &p[i].Jf} {
 			switch *j {
@@ -89,6 +91,8 @@ func program(action uint32) []unix.SockFilter {
 				*j = uint8(allowAt - i - 1)
 			case notif:
 				*j = uint8(notifAt - i - 1)
+			case arch:
+				*j = uint8(archAt - i - 1)
 			}
 		}
 	}
