@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -71,11 +72,11 @@ func printKernels(w io.Writer, list []kernels.Kernel, asJSON bool) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "RELEASE\tARCH\tFLAVOUR\tSIZE\tBTF\tJIT\tFENTRY\tKPROBE.MULTI\tLSM\tSPEC")
+	fmt.Fprintln(t, "RELEASE\tARCH\tFLAVOUR\tSIZE\tBTF\tJIT\tFENTRY\tKPROBE.MULTI\tLSM\tKFUNCS\tSPEC")
 	for _, k := range list {
 		f := k.Features
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Release, k.Arch, orDash(k.Flavour), mib(k.Size),
-			yes(f, f.BTF), yes(f, f.JIT), yes(f, f.Fentry), yes(f, f.KprobeMulti), yes(f, f.LSM), k.Spec)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Release, k.Arch, orDash(k.Flavour), mib(k.Size),
+			yes(f, f.BTF), yes(f, f.JIT), yes(f, f.Fentry), yes(f, f.KprobeMulti), yes(f, f.LSM), kfuncs(&k), k.Spec)
 	}
 	return t.Flush()
 }
@@ -126,6 +127,22 @@ func newKernelsPull() *cobra.Command {
 	cmd.Flags().BoolVar(&refresh, "refresh", false, "ask the archives again instead of taking what was fetched before")
 	cmd.Flags().StringSliceVar(&arches, "arch", nil, "`GOARCH` names, separated by commas (default: this machine's)")
 	return cmd
+}
+
+// kfuncs prints how many kernel functions the kernel offers to BPF programs: "-" without a JIT, which they need, "?"
+// where the image does not tell.
+func kfuncs(k *kernels.Kernel) string {
+	if k.Features.Known && !k.Features.JIT {
+		return "-"
+	}
+	t, err := k.ReadTypes()
+	if err != nil {
+		warn("%v", err)
+	}
+	if err != nil || t == nil || t.Kfuncs == 0 {
+		return "?"
+	}
+	return strconv.Itoa(t.Kfuncs)
 }
 
 // yes prints a feature, or "?" when there was no configuration to read it from.
