@@ -34,6 +34,12 @@ function programStrip(row, cost) {
   });
 }
 
+// toEnd shows the end of a log: there the verifier says why.
+function toEnd(details) {
+  const pre = details.querySelector('pre');
+  pre.scrollTop = pre.scrollHeight;
+}
+
 // programDetail lists the loads of one program, cell by cell, with the verifier's logs.
 function programDetail(data, row) {
   const logs = [];
@@ -43,7 +49,7 @@ function programDetail(data, row) {
       ['loads', 'insns', 'verified', 'xlated', 'jited'].map((k) => h('td', { class: 'num' }, p[k] ? formatCount(p[k]) : '')), h('td', { class: 'quiet' }, p.objects.join(', ')));
   }));
   return h('div', { class: 'program-detail' },
-    logs.map(([i, p]) => h('details', { class: 'log', open: logs.length <= 2 }, h('summary', null, h('b', null, report.cells[i].name), ' ', h('code', null, [p.errno, p.reason].filter(Boolean).join(': '))),
+    logs.map(([i, p]) => h('details', { class: 'log', open: logs.length <= 2, on: { toggle: (event) => toEnd(event.target) } }, h('summary', null, h('b', null, report.cells[i].name), ' ', h('code', null, [p.errno, p.reason].filter(Boolean).join(': '))),
       h('pre', { tabindex: 0 }, data.logs[p.log] || 'The loader asked for no log, or the kernel wrote none.'))),
     h('table', { class: 'list small' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Kernel'), h('th', { scope: 'col' }, 'Verdict'), h('th', { scope: 'col', class: 'num' }, 'Loads'),
       h('th', { scope: 'col', class: 'num' }, 'Instructions'), h('th', { scope: 'col', class: 'num' }, 'Verified'), h('th', { scope: 'col', class: 'num' }, 'Rewritten, bytes'), h('th', { scope: 'col', class: 'num' }, 'JITed, bytes'),
