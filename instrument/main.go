@@ -46,12 +46,10 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(err)
 	}
-	passArgs, remove, err := c.passArgs()
+	code, err := emitObject(ctx, plugin, c, p, args, stdout, stderr)
 	if err != nil {
 		return fail(err)
 	}
-	defer remove()
-	code := run(ctx, clang, append(coverageArgs(plugin, passArgs, args), args...), stdout, stderr)
 	if code != 0 {
 		return code
 	}
@@ -101,8 +99,16 @@ func withoutPassOptions(args []string) []string {
 
 // run is one call of clang; the result is its exit status, 128+n after signal n.
 func run(ctx context.Context, clang string, args []string, stdout, stderr io.Writer) int {
+	return runWith(ctx, clang, args, nil, false, stdout, stderr)
+}
+
+// runWith is run with the given standard input instead of the process's own, if own is set.
+func runWith(ctx context.Context, clang string, args []string, stdin io.Reader, own bool, stdout, stderr io.Writer) int {
 	cmd := exec.CommandContext(ctx, clang, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
+	if own {
+		cmd.Stdin = stdin
+	}
 	cmd.Env = childEnv()
 	err := cmd.Run()
 	var exit *exec.ExitError
