@@ -47,7 +47,8 @@ type Rules struct {
 	// Check is [Filter.Keep]; nil keeps every function.
 	Check func(f *Function) (bool, error)
 
-	last *Function // whose expressions values holds
+	orders map[*Function][]Counter // of a plan, nil when there is none
+	last   *Function               // whose expressions values holds
 	// values has an element for each expression of last, Zero for those that nobody refers to.
 	values []uint64
 }
@@ -72,9 +73,12 @@ func (r *Rules) Value(f *Function, c Counter) uint64 {
 func (r *Rules) compute(f *Function) {
 	r.last = f
 	r.values = r.values[:0]
-	order, err := f.expressionOrder()
-	if err != nil {
-		return
+	order, ok := r.orders[f]
+	if !ok {
+		var err error
+		if order, err = f.expressionOrder(); err != nil {
+			return
+		}
 	}
 	for range f.Expressions {
 		r.values = append(r.values, r.Zero)

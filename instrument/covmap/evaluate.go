@@ -17,6 +17,7 @@ func (m *Mapping) EvaluateWith(a Algebra, o Options) (*Coverage, error) {
 	if ra, ok := a.(RegionAlgebra); ok {
 		e.regions = ra
 	}
+	e.recorder, _ = a.(*recorder)
 	filter, _ := a.(Filter)
 	seen := make(map[string]bool)
 	for _, f := range m.Functions {
@@ -57,6 +58,7 @@ func provenance(f *Function) string {
 type evaluation struct {
 	algebra      Algebra
 	regions      RegionAlgebra // nil when algebra is not one
+	recorder     *recorder     // nil when algebra is not one
 	options      Options
 	functions    []*evaluated
 	files        map[string]*fileParts
@@ -199,8 +201,10 @@ func (e *evaluation) coverage() (*Coverage, error) {
 		if f.Branches, err = e.fileBranches(p); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		if f.Summary, err = e.summary(p); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if e.recorder == nil { // it is about values
+			if f.Summary, err = e.summary(p); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
 		}
 		c.Files = append(c.Files, f)
 	}

@@ -20,7 +20,7 @@ func (e *evaluation) lines(segments []Segment, emit func(line int, count uint64)
 		for i < len(segments) && segments[i].Line == line {
 			i++
 		}
-		if count, mapped := lineCount(segments[first:i], wrapped, e.skippedWins()); mapped {
+		if count, mapped := e.lineCount(segments[first:i], wrapped, e.skippedWins()); mapped {
 			if err := e.spend(1); err != nil {
 				return err
 			}
@@ -36,7 +36,7 @@ func (e *evaluation) lines(segments []Segment, emit func(line int, count uint64)
 func (e *evaluation) skippedWins() bool { return e.options.LLVM > 0 && e.options.LLVM < 18 }
 
 // lineCount returns the value of a line with those segments. wrapped is the last one before it or nil.
-func lineCount(segments []Segment, wrapped *Segment, skippedWins bool) (count uint64, mapped bool) {
+func (e *evaluation) lineCount(segments []Segment, wrapped *Segment, skippedWins bool) (count uint64, mapped bool) {
 	skippedFirst := segments[0].Entry && !segments[0].HasCount
 	starts := false // a region with code starts here; gaps are never entries
 	for i := range segments {
@@ -51,7 +51,7 @@ func lineCount(segments []Segment, wrapped *Segment, skippedWins bool) (count ui
 	}
 	for i := range segments {
 		if s := &segments[i]; s.Entry && s.HasCount {
-			count = max(count, s.Count)
+			count = e.max(count, s.Count)
 		}
 	}
 	return count, true
@@ -63,4 +63,12 @@ func (e *evaluation) spend(n int) error {
 		return &FormatError{Offset: -1, Reason: fmt.Sprintf("more than %d lines with code", maxLines)}
 	}
 	return nil
+}
+
+// max is the greater of two values.
+func (e *evaluation) max(a, b uint64) uint64 {
+	if e.recorder != nil {
+		return e.recorder.Max(a, b)
+	}
+	return max(a, b)
 }

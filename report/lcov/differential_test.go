@@ -87,14 +87,14 @@ func TestDifferential(t *testing.T) {
 			wg.Wait()
 			t.Logf("%d objects, %d functions, %d DA, %d BRDA, %d files, %d bytes of C: %d differences",
 				sum.objects.Load(), sum.functions.Load(), sum.lines.Load(), sum.branches.Load(), sum.files.Load(), sum.source.Load(), sum.differences.Load())
-			if sum.objects.Load() == 0 || sum.lines.Load() == 0 || sum.branches.Load() == 0 {
+			if sum.objects.Load() == 0 || sum.plans.Load() == 0 || sum.lines.Load() == 0 || sum.branches.Load() == 0 {
 				t.Error("nothing was compared")
 			}
 		})
 	}
 }
 
-type tally struct{ objects, functions, lines, branches, files, source, differences atomic.Int64 }
+type tally struct{ objects, functions, lines, branches, files, source, plans, differences atomic.Int64 }
 
 type toolset struct {
 	major                int
@@ -220,6 +220,7 @@ func (d *difference) compare(object string) {
 		return
 	}
 	d.sum.objects.Add(1)
+	d.samePlan(m, counters)
 	modes := []covmap.Options{{LLVM: d.tools.major}}
 	if d.tools.major >= 20 {
 		modes = []covmap.Options{{LLVM: d.tools.major, Unify: true}, {LLVM: d.tools.major}}
@@ -241,6 +242,52 @@ func (d *difference) compare(object string) {
 		d.difference(c, string(want))
 		d.sameShape(m, c, o)
 	}
+}
+
+// samePlan checks that a plan gives the counts that evaluating gives.
+func (d *difference) samePlan(m *covmap.Mapping, counters map[*covmap.Function][]uint64) {
+	algebra := func() covmap.Algebra {
+		return covmap.CountsClamped(func(f *covmap.Function) []uint64 { return counters[f] }, nil)
+	}
+	want, err := m.Evaluate(algebra())
+	if err != nil {
+		d.t.Errorf("seed %#x: %v", d.seed, err)
+		return
+	}
+	p, err := m.Plan()
+	if err != nil {
+		d.t.Errorf("seed %#x: plan: %v", d.seed, err)
+		return
+	}
+	values, ok, err := p.Evaluate(algebra())
+	if err != nil {
+		d.t.Errorf("seed %#x: plan: %v", d.seed, err)
+		return
+	}
+	if !ok {
+		return // a function that nobody uses has counts: its code goes, which a plan cannot show
+	}
+	list := func(c *covmap.Coverage, value func(uint64) uint64) (out []string) {
+		for i := range c.Files {
+			f := &c.Files[i]
+			for _, l := range f.Lines {
+				out = append(out, fmt.Sprint(f.Name, " line ", l.Line, " ", value(l.Count)))
+			}
+			for _, b := range f.Branches {
+				out = append(out, fmt.Sprint(f.Name, " branch ", b.Line, b.Path, b.Col, " ", value(b.TrueCount), " ", value(b.FalseCount)))
+			}
+			for _, fn := range f.Functions {
+				out = append(out, fmt.Sprint(f.Name, " function ", fn.Name, " ", value(fn.Count)))
+			}
+		}
+		return out
+	}
+	got := list(p.Shape, func(n uint64) uint64 { return values[n] })
+	if diff := cmp.Diff(list(want, func(n uint64) uint64 { return n }), got); diff != "" {
+		d.sum.differences.Add(1)
+		d.t.Errorf("seed %#x: plan, evaluated (-), planned (+):\n%.2000s", d.seed, diff)
+	}
+	d.sum.plans.Add(1)
 }
 
 // sameShape checks that ranks give the lines and branches that counts give, which report/model needs.

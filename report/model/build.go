@@ -226,6 +226,15 @@ func (b *builder) evaluate(i int) error {
 // addTo evaluates the object twice, for counts and for why they are 0, and adds both to sums.
 func (o *object) addTo(sums []fileSums, c *collect.ObjectCounters, w *words, negative func(*covmap.Function)) error {
 	ranks := o.ranks(c, w)
+	if !o.anySight() {
+		done, err := o.addPlanned(sums, c, ranks, negative)
+		if err != nil {
+			return fmt.Errorf("object %s: %w", o.name(), err)
+		}
+		if done {
+			return nil
+		}
+	}
 	sights := &sights{o: o, c: c, ranks: ranks, of: map[*covmap.Function]*sight{}}
 	counts, err := o.mapping.Evaluate(&mixed{o.counts(c, negative), sights, false})
 	if err != nil {
@@ -258,6 +267,50 @@ func (o *object) addTo(sums []fileSums, c *collect.ObjectCounters, w *words, neg
 		}
 	}
 	return nil
+}
+
+// anySight reports whether the object has functions whose values do not come from their own counters.
+func (o *object) anySight() bool {
+	for _, x := range o.counters {
+		if needsSight(x) {
+			return true
+		}
+	}
+	return false
+}
+
+// addPlanned is addTo for objects without sights. done is false, and nothing is added, when the plan does not hold.
+func (o *object) addPlanned(sums []fileSums, c *collect.ObjectCounters, ranks *ranks, negative func(*covmap.Function)) (done bool, err error) {
+	counts, ok, err := o.plan.Evaluate(o.counts(c, negative))
+	if err != nil || !ok {
+		return false, err
+	}
+	values, ok, err := o.plan.Evaluate(ranks)
+	if err != nil || !ok {
+		return false, err
+	}
+	for k := range o.plan.Shape.Files {
+		to := o.layout[k]
+		if to.file < 0 {
+			continue
+		}
+		f, s := &o.plan.Shape.Files[k], &sums[to.file]
+		for n := range f.Lines {
+			x := f.Lines[n].Count
+			s.lines[to.lines[n]].add(counts[x], values[x])
+		}
+		for n := range f.Functions {
+			x := f.Functions[n].Count
+			s.functions[to.functions[n]].add(counts[x], values[x])
+		}
+		for n := range f.Branches {
+			x, y := f.Branches[n].TrueCount, f.Branches[n].FalseCount
+			p := &s.branches[to.branches[n]]
+			p[0].add(counts[x], values[x])
+			p[1].add(counts[y], values[y])
+		}
+	}
+	return true, nil
 }
 
 // sameShape checks what the layout relies on: which lines, functions and branches there are never

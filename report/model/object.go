@@ -16,6 +16,8 @@ import (
 type object struct {
 	meta    *meta.Meta
 	mapping *covmap.Mapping
+	// plan evaluates the mapping, apart from functions that need a sight.
+	plan *covmap.Plan
 	// counters ties functions of the mapping to their counters; those without are dummies or
 	// have none left.
 	counters map[*covmap.Function]*meta.Func

@@ -54,11 +54,12 @@ func (b *builder) place() error {
 	files := map[string]*placing{}
 	shapes := make([]*covmap.Coverage, len(b.objects))
 	for i, o := range b.objects {
-		shape, err := o.mapping.Evaluate(o.counts(nil, nil))
+		plan, err := o.mapping.Plan()
 		if err != nil {
 			return fmt.Errorf("object %s (%s): %w", o.meta.ObjectID.Short(), o.name(), err)
 		}
-		shapes[i] = shape
+		shape := plan.Shape
+		o.plan, shapes[i] = plan, shape
 		for k := range shape.Files {
 			f := &shape.Files[k]
 			if b.options.Ignore != nil && b.options.Ignore.MatchString(f.Name) {
