@@ -8,8 +8,11 @@ import (
 	"github.com/bpfcov/bpfcov/vm/guest"
 )
 
+// ArtefactSuffix ends the names of folders for files that tests left.
+const ArtefactSuffix = ".artefacts"
+
 // ArtefactDir is the folder below a cell's OutDir for the files that a test left. The files keep their path in the guest.
-func ArtefactDir(test string) string { return FileName(test) + ".artefacts" }
+func ArtefactDir(test string) string { return FileName(test) + ArtefactSuffix }
 
 // artefact writes a file that the test left. The name comes from the guest: it can lead nowhere but below the folder, which
 // is new for each run.

@@ -237,6 +237,11 @@ func reportRun(ctx context.Context, stdout io.Writer, r *matrix.Runner, res *mat
 	if err := printReport(stdout, rep); err != nil {
 		return err
 	}
+	if path, err := goProfile(ctx, r.Out); err != nil {
+		warn("coverage of Go programs: %v", err)
+	} else if path != "" {
+		files = append(files, path)
+	}
 	fmt.Fprintln(stdout, "\nwritten:")
 	for _, f := range append([]string{res.Covdata}, files...) {
 		fmt.Fprintln(stdout, "  "+relative(f))

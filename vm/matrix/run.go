@@ -113,7 +113,7 @@ func (r *Result) Diagnose() (loaded bool, err error) {
 // owned is what a run writes below its folder and the next run into the same folder removes. The build folder
 // is not among it: it is replaced for each architecture.
 func owned() []string {
-	return []string{"covdata", "cells", "lcov", "report.json", "html", "cobertura.xml", "codecov", "junit.xml", "cover", "llvm", "summary.md"}
+	return []string{"covdata", "cells", "lcov", "report.json", "html", "cobertura.xml", "codecov", "junit.xml", "cover", "llvm", "summary.md", "go-cover.txt"}
 }
 
 // outdated is what a pass removes: everything, or with kept cells all but their folders.
