@@ -50,13 +50,14 @@ type bootKernel struct {
 	dir            string // scratch
 	sandbox        bool
 	modules        []kernels.Module
+	saved          int // warm cells so far
 }
 
 var errBoot = errors.New("the guest did not come up")
 
 func benchCell(ctx context.Context, o options, args []string) error {
 	return bootBench(ctx, o, args, "Cell against bare boot", []bootVariant{
-		{"bare boot", bootBare}, {"bare boot, init in Go", bootGo}, {"cell", bootCell},
+		{"bare boot", bootBare}, {"bare boot, init in Go", bootGo}, {"cell", bootCell}, {"warm cell", bootWarm},
 	})
 }
 
@@ -216,32 +217,56 @@ func prepareKernel(ctx context.Context, o options, arch, spec, dir string) (*boo
 
 // bootCell runs a cell whose only test is the smallest "true".
 func bootCell(ctx context.Context, k *bootKernel) (sample, error) {
+	s, _, err := k.cell(ctx, func(*vm.CellConfig) {})
+	return s, err
+}
+
+// bootWarm runs the same cell in a guest that was saved before.
+func bootWarm(ctx context.Context, k *bootKernel) (sample, error) {
+	warm := func(c *vm.CellConfig) { c.Warm, c.CacheDir = true, filepath.Join(k.dir, "cache") }
+	for saved := false; ; saved = true {
+		s, res, err := k.cell(ctx, warm)
+		if err == nil && !res.Warm {
+			err = fmt.Errorf("%w: the saved guest did not resume: %q", errBoot, res.Logs)
+		}
+		if err == nil && k.saved == 0 && !saved {
+			continue // the first one had to save the guest
+		}
+		k.saved++
+		return s, err
+	}
+}
+
+// cell runs "true" in a guest.
+func (k *bootKernel) cell(ctx context.Context, set func(*vm.CellConfig)) (sample, *vm.CellResult, error) {
 	var s sample
 	out, err := os.MkdirTemp(k.dir, "cell-*")
 	if err != nil {
-		return s, err
+		return s, nil, err
 	}
 	defer os.RemoveAll(out)
-	start, host := time.Now(), selfTime()
-	res, err := vm.RunCell(ctx, vm.CellConfig{
+	c := vm.CellConfig{
 		Kernel: k.Kernel, Agent: k.agent, Accel: k.accel, OutDir: out, Retries: -1,
 		Tests: []guest.Test{{Name: "true", Command: []string{"/true"}}},
 		Files: []initramfs.File{{Path: "/true", Mode: 0o755, Source: k.true}},
-	})
+	}
+	set(&c)
+	start, host := time.Now(), selfTime()
+	res, err := vm.RunCell(ctx, c)
 	s.wall, s.host = time.Since(start), selfTime()-host
 	if err != nil {
-		return s, err
+		return s, res, err
 	}
 	s.cpu = res.CPU
 	for _, l := range res.Logs {
 		progress("%s %s: agent: %s", k.Release, k.Arch, l)
 	}
 	if run := res.Records[0].Run; run.Outcome == collect.BootFailed {
-		return s, fmt.Errorf("%w: %s", errBoot, run.Reason)
+		return s, res, fmt.Errorf("%w: %s", errBoot, run.Reason)
 	} else if run.Outcome != collect.Passed {
-		return s, fmt.Errorf("test \"true\": %s: %s", run.Outcome, run.Reason)
+		return s, res, fmt.Errorf("test \"true\": %s: %s", run.Outcome, run.Reason)
 	}
-	return s, nil
+	return s, res, nil
 }
 
 // bootBare boots the smallest machine with the init that only powers off.

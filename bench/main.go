@@ -35,6 +35,7 @@ func benchmarks() []benchmark {
 		{"env", "print what the figures were measured on", benchEnv},
 		{"cell", "a cell whose test is \"true\" against a bare boot; arguments: ARCH=SPEC…", benchCell},
 		{"steps", "the same with the steps between both; arguments: ARCH=SPEC…", benchSteps},
+		{"boots", "many boots and many warm starts in a row, and how many failed; arguments: ARCH=SPEC…", benchBoots},
 		{"run", "nanoseconds per program run, plain against instrumented", benchRun},
 		{"watch", "loaders with and without a watcher; arguments: updates, small, large instead of all", benchWatch},
 		{"merge", "time and memory of merging 1,000 cells of 100,000 counters; argument: another number of cells", benchMerge},
