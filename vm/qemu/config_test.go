@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -68,6 +69,47 @@ func TestCommandRefuses(t *testing.T) {
 	} {
 		if _, err := Command(tt.c); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got error %v, want one with %q", err, tt.want)
+		}
+	}
+}
+
+// A machine that is saved and the one that is resumed have the same devices, in the same order.
+func TestCommandSaved(t *testing.T) {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, arch := range []string{"amd64", "arm64", "riscv64", "s390x"} {
+		c := Config{Arch: arch, Kernel: "k", RAM: f, Save: true}
+		saved, err := Command(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Save, c.Incoming = false, f
+		resumed, err := Command(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		devices := func(args []string) (out []string) {
+			for i, a := range args {
+				switch a {
+				case "-M", "-cpu", "-m", "-smp", "-device":
+					out = append(out, a, args[i+1])
+				}
+			}
+			return out
+		}
+		if diff := cmp.Diff(devices(saved), devices(resumed)); diff != "" {
+			t.Errorf("%s: devices (-saved +resumed):\n%s", arch, diff)
+		}
+		if s, r := strings.Join(saved, " "), strings.Join(resumed, " "); !strings.Contains(s, "share=on") || !strings.Contains(r, "share=off") ||
+			strings.Contains(s, "-incoming") || !strings.Contains(r, "-incoming defer") {
+			t.Errorf("%s: got\n%s\n%s", arch, s, r)
+		}
+		c.RAM = nil
+		if _, err := Command(c); err == nil {
+			t.Errorf("%s: a state without memory was accepted", arch)
 		}
 	}
 }
