@@ -64,7 +64,7 @@ func exitCode(err error) int {
 		return exit.code
 	case errors.As(err, &build):
 		return exitFailed
-	case errors.As(err, &noMatch), errors.As(err, &badSpec), errors.As(err, &badTest), errors.Is(err, matrix.ErrForeign), errors.Is(err, reporthtml.ErrForeign), errors.Is(err, matrix.ErrNoTests),
+	case errors.As(err, &noMatch), errors.As(err, &badSpec), errors.As(err, &badTest), errors.Is(err, matrix.ErrForeign), errors.Is(err, reporthtml.ErrForeign), errors.Is(err, matrix.ErrNoTests), errors.Is(err, matrix.ErrNoEarlierRun),
 		errors.Is(err, meta.ErrFormat), errors.Is(err, meta.ErrTruncated), errors.Is(err, collect.ErrFormat), errors.Is(err, collect.ErrTruncated),
 		errors.Is(err, collect.ErrBuildMismatch), errors.Is(err, fs.ErrNotExist):
 		return exitUsage

@@ -179,7 +179,7 @@ func (p *printer) failures() {
 	first := true
 	for i := range p.r.Cells {
 		c := &p.r.Cells[i]
-		if c.Outcome == collect.Passed && c.Failure == "" {
+		if (c.Outcome == collect.Passed || c.Outcome == collect.Skipped) && c.Failure == "" {
 			continue
 		}
 		if first {

@@ -47,6 +47,7 @@ func Write(w io.Writer, r *model.Report, o Options) error {
 	p.differences()
 	p.refused()
 	p.failures()
+	p.skips()
 	p.warnings()
 	_, err := w.Write(p.b.Bytes())
 	return err
