@@ -3,11 +3,14 @@
 #include "bpfcov/UpdateEmitter.h"
 #include "bpfcov/Compat.h"
 #include "bpfcov/Layout.h"
+#include "bpfcov/Pressure.h"
 #include "llvm/ADT/PostOrderIterator.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/IR/CFG.h"
 #include "llvm/IR/Constants.h"
+#include "llvm/IR/Dominators.h"
 #include "llvm/IR/InlineAsm.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/PatternMatch.h"
 
@@ -22,12 +25,6 @@ constexpr unsigned MaxAge = 32;
 
 /// The largest displacement of a memory instruction.
 constexpr uint64_t MaxOffset = 32767;
-
-/// Whether registers other than r6 to r9 lose their contents.
-bool isCall(const Instruction &I) {
-  auto *CB = dyn_cast<CallBase>(&I);
-  return CB && !CB->isInlineAsm() && !isa<IntrinsicInst>(CB);
-}
 } // namespace
 
 void UpdateEmitter::plan(IRBuilder<> &B, uint32_t Index, Value *Step) {
@@ -47,7 +44,34 @@ void UpdateEmitter::emit() {
   Plan.clear();
 }
 
+/// Loads address and number once, before the first update of all, if F has registers for them.
+bool UpdateEmitter::emitWithOneLoad(Function &F) {
+  if (Baseline || spareRegisters(F) < 2)
+    return false;
+  DominatorTree DT(F);
+  SmallVector<Instruction *, 32> Places;
+  BasicBlock *Home = nullptr;
+  for (Instruction &I : instructions(F)) {
+    if (!Plan.count(&I))
+      continue;
+    if (!DT.isReachableFromEntry(I.getParent()))
+      return false;
+    Places.push_back(&I);
+    Home = Home ? DT.findNearestCommonDominator(Home, I.getParent()) : I.getParent();
+  }
+  auto Before = find_if(*Home, [&](Instruction &I) { return Plan.count(&I) || I.isTerminator(); });
+  IRBuilder<> B(&*Before);
+  Registers R;
+  R.Base = loadBase(B);
+  R.One = loadOne(B);
+  for (Instruction *I : Places)
+    emit(I, Plan[I], R);
+  return true;
+}
+
 void UpdateEmitter::emit(Function &F) {
+  if (emitWithOneLoad(F))
+    return;
   DenseMap<const BasicBlock *, Registers> AtEnd;
   ReversePostOrderTraversal<Function *> Order(&F);
   for (BasicBlock *BB : Order) {
@@ -81,7 +105,7 @@ void UpdateEmitter::walk(BasicBlock &BB, Registers &R) {
     if (Found != Plan.end()) {
       emit(&I, Found->second, R);
       R.Age = 0;
-    } else if (isCall(I) || (!isa<DbgInfoIntrinsic>(I) && ++R.Age > MaxAge)) {
+    } else if (isRealCall(I) || (!isa<DbgInfoIntrinsic>(I) && ++R.Age > MaxAge)) {
       R = Registers();
     }
   }
@@ -91,6 +115,14 @@ Instruction *UpdateEmitter::load(IRBuilder<> &B, StringRef Asm, Constant *C) {
   auto *FT = FunctionType::get(C->getType(), {C->getType()}, false);
   return B.CreateCall(InlineAsm::get(FT, Asm, "=r,i", /*hasSideEffects=*/true), {C});
 }
+
+Instruction *UpdateEmitter::loadBase(IRBuilder<> &B) {
+  return load(B, "$0 = $1 ll",
+              ConstantExpr::getPointerBitCastOrAddrSpaceCast(Counters,
+                                                             compat::pointerType(B.getContext())));
+}
+
+Instruction *UpdateEmitter::loadOne(IRBuilder<> &B) { return load(B, "$0 = 1", B.getInt64(1)); }
 
 void UpdateEmitter::emitBaseline(IRBuilder<> &B, uint64_t Offset, Value *Step) {
   Constant *All = ConstantExpr::getPointerBitCastOrAddrSpaceCast(
@@ -111,11 +143,8 @@ void UpdateEmitter::emit(Instruction *At, const Update &U, Registers &R) {
     emitBaseline(B, Offset, U.Step);
     return;
   }
-  if (!R.Base) {
-    Constant *All = ConstantExpr::getPointerBitCastOrAddrSpaceCast(
-        Counters, compat::pointerType(B.getContext()));
-    R.Base = load(B, "$0 = $1 ll", All);
-  }
+  if (!R.Base)
+    R.Base = loadBase(B);
   Value *Base = R.Base;
   if (Offset > MaxOffset) {
     Base = B.CreateInBoundsGEP(B.getInt8Ty(), Base, B.getInt64(Offset));
@@ -124,7 +153,7 @@ void UpdateEmitter::emit(Instruction *At, const Update &U, Registers &R) {
   Value *Step = U.Step;
   if (Flag || match(Step, m_One())) {
     if (!R.One)
-      R.One = load(B, "$0 = 1", B.getInt64(1));
+      R.One = loadOne(B);
     Step = R.One;
   }
   const char *Asm = Flag ? "*(u8 *)($0 + $2) = $1" : "lock *(u64 *)($0 + $2) += $1";

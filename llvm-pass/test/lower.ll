@@ -63,8 +63,9 @@ define void @negated(i1 %c) {
   ret void
 }
 
-; Not over a call, where it would take a register that survives it, and not where only one way leads by.
-; CHECK-LABEL: define void @call
+; Not over a call, where the program's values need the registers that survive it, and not where only one
+; way leads by.
+; CHECK-LABEL: define i64 @call
 ; CHECK: asm sideeffect "$0 = $1 ll"
 ; CHECK: call void @f
 ; CHECK: asm sideeffect "$0 = $1 ll"
@@ -72,7 +73,7 @@ define void @negated(i1 %c) {
 ; CHECK: call void @f
 ; CHECK: join:
 ; CHECK: asm sideeffect "$0 = $1 ll"
-define void @call(i1 %c) {
+define i64 @call(i1 %c, i64 %x, i64 %y) {
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
   call void @f(i1 %c, i64 0)
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
@@ -82,7 +83,30 @@ then:
   br label %join
 join:
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
-  ret void
+  %s = add i64 %x, %y
+  ret i64 %s
+}
+
+; Two registers are left over the call: one load for the whole function, in front of everything.
+; CHECK-LABEL: define i64 @spare
+; CHECK-NEXT: %[[B:.*]] = call ptr asm sideeffect "$0 = $1 ll"
+; CHECK-NEXT: %[[O:.*]] = call i64 asm sideeffect "$0 = 1"
+; CHECK-NEXT: br i1
+; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[B]], i64 %[[O]], i64 40)
+; CHECK: call void @f
+; CHECK-NOT: asm sideeffect "$0 =
+; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[B]], i64 %[[O]], i64 48)
+; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[B]], i64 %[[O]], i64 56)
+define i64 @spare(i1 %c, i64 %x, i64 %y) {
+  br i1 %c, label %then, label %else
+then:
+  call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
+  call void @f(i1 true, i64 0)
+  call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 1 to ptr), ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
+  ret i64 %x
+else:
+  call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 2 to ptr), ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
+  ret i64 %y
 }
 
 ; Annotations of the user's own are not ours.

@@ -10,6 +10,8 @@
 //   $one = 1                   likewise
 //   lock *(u64 *)($base + 40) += $one
 //
+// A function that leaves registers free over its calls has both for all of its code.
+//
 // The add is the one without fetch, which every kernel and architecture has, and leaves $one alone.
 //
 // Several updates of one counter side by side, of an unrolled loop, stay several: from which updates
@@ -54,6 +56,9 @@ private:
 
   void emit(llvm::Function &F);
   void walk(llvm::BasicBlock &BB, Registers &R);
+  bool emitWithOneLoad(llvm::Function &F);
+  llvm::Instruction *loadBase(llvm::IRBuilder<> &B);
+  llvm::Instruction *loadOne(llvm::IRBuilder<> &B);
   void emit(llvm::Instruction *At, const Update &U, Registers &R);
   void emitBaseline(llvm::IRBuilder<> &B, uint64_t Offset, llvm::Value *Step);
   llvm::Instruction *load(llvm::IRBuilder<> &B, llvm::StringRef Asm, llvm::Constant *C);

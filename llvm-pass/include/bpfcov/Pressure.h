@@ -1,0 +1,19 @@
+//===- Pressure.h - How many registers a function leaves free ---------------===//
+
+#ifndef BPFCOV_PRESSURE_H
+#define BPFCOV_PRESSURE_H
+
+#include "llvm/IR/Function.h"
+
+namespace bpfcov {
+
+/// Whether I gives the registers r0 to r5 to the kernel or to another function.
+bool isRealCall(const llvm::Instruction &I);
+
+/// How many of the registers that survive calls F leaves free, as far as the IR tells: constants,
+/// addresses of the frame and comparisons that only branch are taken to need none.
+unsigned spareRegisters(llvm::Function &F);
+
+} // namespace bpfcov
+
+#endif // BPFCOV_PRESSURE_H
