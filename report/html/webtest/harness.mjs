@@ -89,7 +89,7 @@ export class Site {
 // run runs all tests and prints one line of JSON for each.
 export async function run() {
   // Nobody but the tests' own files comes into this browser; as root there is no sandbox.
-  const browser = await chromium.launch({ executablePath: process.env.WEBTEST_CHROMIUM, args: process.getuid() === 0 ? ['--no-sandbox'] : [] });
+  const browser = await chromium.launch({ executablePath: process.env.WEBTEST_CHROMIUM, args: ['--disable-dev-shm-usage', ...(process.getuid() === 0 ? ['--no-sandbox'] : [])] }); // containers have a small /dev/shm
   for (const { name, options, body } of tests) {
     const started = Date.now();
     let error = '';
