@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,12 +32,21 @@ func (c *corpus) load(ctx context.Context, o options, objs *objects, only map[ke
 	inputs := slices.DeleteFunc(slices.Clone(objs.inputs), func(in verify.Input) bool { return want != nil && !want(in.Name, "") })
 	start := time.Now()
 	var list []verify.Cell
-	if len(o.kernels) == 0 {
+	kept := filepath.Join(o.work, "plain-clang-"+objs.clang+"-host.json") // the plain objects do not change
+	if run, err := verify.ReadJSON(kept); err == nil && objs.rung == "plain" && len(o.kernels) == 0 && o.sources == "" && o.only == "*" {
+		list = run.Cells
+	} else if len(o.kernels) == 0 {
 		cell, err := verify.Host(ctx, inputs, want)
 		if err != nil {
 			return nil, err
 		}
 		list = []verify.Cell{*cell}
+		if objs.rung == "plain" && o.sources == "" && o.only == "*" {
+			var b bytes.Buffer
+			if err := verify.WriteJSON(&b, &verify.Run{Cells: list}); err == nil {
+				os.WriteFile(kept, b.Bytes(), 0o644)
+			}
+		}
 	} else {
 		points, err := matrix.Expand(config.Matrix{Kernels: o.kernels, Arch: []string{o.arch}})
 		if err != nil {
