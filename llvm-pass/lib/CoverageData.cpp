@@ -111,8 +111,8 @@ bool takeNumber(StringRef &S, uint64_t &Value) {
 }
 
 /// The files of the unit as its readers name them: relative names joined to the compilation folder,
-/// which is the first name (llvm/lib/ProfileData/Coverage/CoverageMappingWriter.cpp). Empty when they
-/// are compressed or not as expected.
+/// which is the first name (llvm/lib/ProfileData/Coverage/CoverageMappingWriter.cpp). Empty when
+/// they are compressed or not as expected.
 std::vector<std::string> fileNames(StringRef Covmap) {
   constexpr size_t HeaderSize = 16;
   StringRef Rest = Covmap.drop_front(std::min(HeaderSize, Covmap.size()));

@@ -73,7 +73,8 @@ void Finder::locate(const Instruction &I, std::set<FunctionLine> &Lines) {
   for (const DILocation *L = I.getDebugLoc().get(); L; L = L->getInlinedAt()) {
     const DISubprogram *Scope = L->getScope()->getSubprogram();
     auto It = Index.find(Scope);
-    // Code of another file is text that was included into the body, and has no line of its own here.
+    // Code of another file is text that was included into the body, and has no line of its own
+    // here.
     if (It == Index.end() || L->getLine() == 0 || L->getScope()->getFile() != Scope->getFile())
       continue;
     Lines.insert({It->second, L->getLine()});
@@ -81,8 +82,8 @@ void Finder::locate(const Instruction &I, std::set<FunctionLine> &Lines) {
   }
 }
 
-/// Asks for a counter, unless all that it would say is implied: a flag of a dominator has said it. How
-/// often it ran is a different matter.
+/// Asks for a counter, unless all that it would say is implied: a flag of a dominator has said it.
+/// How often it ran is a different matter.
 void Finder::site(Instruction *Before, const std::set<FunctionLine> &Lines,
                   std::set<FunctionLine> &Have) {
   LineSite S;

@@ -109,10 +109,10 @@ bool decide(Module &M, CoverageData &Data) {
   return true;
 }
 
-/// Lets the optimiser fold what it folds in any case when it first sees the function by itself, and makes
-/// ordinary markers of the probes that are left. A probe that is deleted later, in one of several inlined
-/// copies, would leave a counter that misses some of the runs of its code; like this there is one copy, and
-/// a counter that exists is exact.
+/// Lets the optimiser fold what it folds in any case when it first sees the function by itself, and
+/// makes ordinary markers of the probes that are left. A probe that is deleted later, in one of
+/// several inlined copies, would leave a counter that misses some of the runs of its code; like
+/// this there is one copy, and a counter that exists is exact.
 void fold(Function &F, FunctionAnalysisManager &FAM) {
   PassBuilder PB;
   FunctionPassManager FPM;

@@ -54,7 +54,8 @@ void insertMarker(Instruction *Before, uint32_t Index, Value *Step) {
 }
 
 namespace {
-/// The "function" that our probes are of. No compile of clang's own emits probes together with counters.
+/// The "function" that our probes are of. No compile of clang's own emits probes together with
+/// counters.
 constexpr uint64_t ProbeGuid = 0xbfc0bfc0bfc0bfc0;
 } // namespace
 

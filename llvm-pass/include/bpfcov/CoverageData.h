@@ -71,7 +71,8 @@ struct CounterNeed {
 
 /// Reads the mapping constants of M. Counts has every function that has increments. Functions
 /// without a mapping record (bodies in system headers) are left out: no region would read their
-/// counters. The caller decides on fidelities and then calls CoverageData::place. Returns false after a diagnostic when a constant does not look like clang's.
+/// counters. The caller decides on fidelities and then calls CoverageData::place. Returns false
+/// after a diagnostic when a constant does not look like clang's.
 bool readCoverageData(llvm::Module &M, const llvm::MapVector<FunctionKey, CounterNeed> &Counts,
                       CoverageData &Data);
 

@@ -13,8 +13,8 @@
 //   36  4  0
 //   40     N counters, zero-padded to 8
 //
-// A function whose counters are flags stores the byte 1, in a block of width 8 as the lowest byte of
-// the counter: the number is then 1 as well. Width 1 is for blocks of nothing but flags.
+// A function whose counters are flags stores the byte 1, in a block of width 8 as the lowest byte
+// of the counter: the number is then 1 as well. Width 1 is for blocks of nothing but flags.
 //
 // Function table, section __bpfcov_fun (not allocated):
 //    0  8  magic 'B' 'P' 'F' 'C' 'O' 'V' 'F' 0x01
@@ -25,11 +25,11 @@
 //   40     F times: u64 name hash, u64 structural hash, u32 first, u32 count, u8 fidelity,
 //          u8 kind of counter (0 count, 1 flag), 6 zeros
 //   ..     ceil(N/8) bytes, bit i set when an update of counter i was emitted
-//   ..     line table: u32 size in bytes, then ULEB128 numbers: how many counters are for lines, and
-//          for each its index less that of the one before (of the first: its index), how many lines
-//          and for each line the index of its function and the line in the function's first file;
-//          then how many lines are unsure (some copy of their code lost them), and for each the
-//          index of its function and the line
+//   ..     line table: u32 size in bytes, then ULEB128 numbers: how many counters are for lines,
+//          and for each its index less that of the one before (of the first: its index), how many
+//          lines and for each line the index of its function and the line in the function's first
+//          file; then how many lines are unsure (some copy of their code lost them), and for each
+//          the index of its function and the line
 //   ..     zero-padded to 8
 //
 //===----------------------------------------------------------------------===//

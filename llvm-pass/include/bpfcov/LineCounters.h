@@ -1,8 +1,8 @@
 //===- LineCounters.h - Where "line" fidelity counts ------------------------===//
 //
-// At "line" fidelity nothing is in the optimiser's way. Afterwards each basic block gets a counter, and
-// the debug locations of its instructions say which lines ran when it did: for code that was inlined,
-// also the lines of the calls that led to it.
+// At "line" fidelity nothing is in the optimiser's way. Afterwards each basic block gets a counter,
+// and the debug locations of its instructions say which lines ran when it did: for code that was
+// inlined, also the lines of the calls that led to it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -26,9 +26,9 @@ struct LineSite {
   std::vector<FunctionLine> Lines;
 };
 
-/// Finds the places in all functions of M that have code of functions at "line" fidelity. Unsure gets
-/// the lines that some inlined copy of a function has lost and another one has: that the latter did
-/// not run says nothing about the former.
+/// Finds the places in all functions of M that have code of functions at "line" fidelity. Unsure
+/// gets the lines that some inlined copy of a function has lost and another one has: that the
+/// latter did not run says nothing about the former.
 std::vector<LineSite> findLineSites(llvm::Module &M, const CoverageData &Data,
                                     std::vector<FunctionLine> &Unsure);
 

@@ -28,8 +28,8 @@ constexpr char MarkerName[] = "__bpfcov_marker";
 /// Inserts a marker before Before, with its debug location. Step is an i64.
 void insertMarker(llvm::Instruction *Before, uint32_t Index, llvm::Value *Step);
 
-/// Inserts a weightless marker before Before: llvm.pseudoprobe, which the optimiser deletes where it merges
-/// the block with another one.
+/// Inserts a weightless marker before Before: llvm.pseudoprobe, which the optimiser deletes where
+/// it merges the block with another one.
 void insertProbe(llvm::Instruction *Before, uint32_t Index);
 
 /// Turns the weightless markers that are left in F into ordinary ones.

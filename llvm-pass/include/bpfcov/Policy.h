@@ -1,18 +1,18 @@
 //===- Policy.h - How each function is to be instrumented -------------------===//
 //
-// -bpfcov-fidelity and -bpfcov-counter say what holds for a module, -bpfcov-policy names a file with
-// exceptions, one a line, the first match wins:
+// -bpfcov-fidelity and -bpfcov-counter say what holds for a module, -bpfcov-policy names a file
+// with exceptions, one a line, the first match wins:
 //
 //   fidelity TAB counter TAB file-glob TAB function-glob
 //
-// Fidelity is region, probe, line or off; counter is atomic, flag, or "-" for that of the module. Globs
-// are fnmatch(3)'s without flags, so "*" also stands for "/". Files are named as in the coverage
-// mapping, relative to the repository.
+// Fidelity is region, probe, line or off; counter is atomic, flag, or "-" for that of the module.
+// Globs are fnmatch(3)'s without flags, so "*" also stands for "/". Files are named as in the
+// coverage mapping, relative to the repository.
 //
 // A choice holds for what the function is made of: for all functions of the module that it calls or
 // refers to as well, whether they are inlined or not. So one rule for a program is enough to take
-// everything off it, and a function has one fidelity wherever it is inlined. The price is that a helper
-// which two programs share takes the lower fidelity of both.
+// everything off it, and a function has one fidelity wherever it is inlined. The price is that a
+// helper which two programs share takes the lower fidelity of both.
 //
 //===----------------------------------------------------------------------===//
 

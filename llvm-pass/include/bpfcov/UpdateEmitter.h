@@ -1,10 +1,10 @@
 //===- UpdateEmitter.h - Counter updates as instructions --------------------===//
 //
-// An update is assembly, so that code generation neither merges two of them through a selected address
-// (the kernel's translated code could not tell which of them the verifier kept), nor hoists the address
-// of the counters and the number 1 out of it: left to itself it puts both into registers that survive
-// calls, spills the program's own values for them, and a frame that was near the kernel's 512 bytes no
-// longer fits.
+// An update is assembly, so that code generation neither merges two of them through a selected
+// address (the kernel's translated code could not tell which of them the verifier kept), nor hoists
+// the address of the counters and the number 1 out of it: left to itself it puts both into
+// registers that survive calls, spills the program's own values for them, and a frame that was near
+// the kernel's 512 bytes no longer fits.
 //
 //   $base = counters ll        once, as long as no call comes and the last use is near
 //   $one = 1                   likewise
@@ -14,8 +14,8 @@
 //
 // The add is the one without fetch, which every kernel and architecture has, and leaves $one alone.
 //
-// Several updates of one counter side by side, of an unrolled loop, stay several: from which updates
-// follow which readers tell whether code without a counter can run.
+// Several updates of one counter side by side, of an unrolled loop, stay several: from which
+// updates follow which readers tell whether code without a counter can run.
 //
 //===----------------------------------------------------------------------===//
 
