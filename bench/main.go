@@ -39,7 +39,6 @@ func benchmarks() []benchmark {
 		{"run", "nanoseconds per program run, plain against instrumented", benchRun},
 		{"watch", "loaders with and without a watcher; arguments: updates, small, large instead of all", benchWatch},
 		{"merge", "time and memory of merging 1,000 cells of 100,000 counters; argument: another number of cells", benchMerge},
-		{"watch", "loaders with and without a watcher", benchWatch},
 		{"report", "tracefiles of one large object and 16 cells against llvm-profdata and llvm-cov", benchReport},
 		{"verify", "verified instructions and sizes; arguments: SOURCE.bpf.c… instead of the default ones", benchVerify},
 	}

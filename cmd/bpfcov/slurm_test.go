@@ -96,7 +96,7 @@ func TestSlurm(t *testing.T) {
 	}
 
 	// The same bytes as from one folder, in any order.
-	whole := filepath.Join(dir, "whole")
+	whole, merged := filepath.Join(dir, "whole"), filepath.Join(dir, "merged")
 	if err := os.Mkdir(whole, 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,13 @@ func TestSlurm(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
+	if out, err := exec.Command("bpfcov", append([]string{"merge", "-o", merged}, dirs...)...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	one := reportBytes(t, whole)
+	if !bytes.Equal(one, reportBytes(t, merged)) {
+		t.Error("the report of the merged shards is not that of one folder")
+	}
 	if !bytes.Equal(one, reportBytes(t, dirs...)) {
 		t.Error("the report of the shards is not that of one folder")
 	}

@@ -193,7 +193,9 @@ func (b *writer) file(f *File) {
 
 	hit = 0
 	for _, l := range f.Lines {
-		b.line("DA:", l.Line, ",", l.Count)
+		b.buf = strconv.AppendInt(append(b.buf[:0], "DA:"...), int64(l.Line), 10)
+		b.buf = strconv.AppendUint(append(b.buf, ','), l.Count, 10)
+		b.w.Write(append(b.buf, '\n'))
 		hit += one(l.Count)
 	}
 	found, taken := b.branches(f.Branches)
@@ -218,12 +220,15 @@ func (b *writer) branches(branches []Branch) (found, taken int) {
 			}
 			found++
 			taken += one(count)
-			if br.True == 0 && br.False == 0 {
-				// The condition was never evaluated.
-				b.line("BRDA:", br.Line, ",", block, ",", 2*block+side, ",-")
-				continue
+			b.buf = strconv.AppendInt(append(b.buf[:0], "BRDA:"...), int64(br.Line), 10)
+			b.buf = strconv.AppendInt(append(b.buf, ','), int64(block), 10)
+			b.buf = strconv.AppendInt(append(b.buf, ','), int64(2*block+side), 10)
+			if b.buf = append(b.buf, ','); br.True == 0 && br.False == 0 {
+				b.buf = append(b.buf, '-') // the condition was never evaluated
+			} else {
+				b.buf = strconv.AppendUint(b.buf, count, 10)
 			}
-			b.line("BRDA:", br.Line, ",", block, ",", 2*block+side, ",", count)
+			b.w.Write(append(b.buf, '\n'))
 		}
 	}
 	return found, taken

@@ -180,19 +180,25 @@ func (p *placing) file(cells int) (File, *placed) {
 		x.Cells = make([]State, cells)
 		f.Functions = append(f.Functions, x)
 	}
-	var bs []branchKey
-	for k := range p.branches {
-		bs = append(bs, k)
+	type keyed struct {
+		branchKey
+		*placedBranch
 	}
-	slices.SortFunc(bs, func(a, b branchKey) int {
-		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(p.branches[a].order, p.branches[b].order),
-			cmp.Compare(a.source, b.source), cmp.Compare(a.sourceLine, b.sourceLine), cmp.Compare(a.col, b.col),
+	bs := make([]keyed, 0, len(p.branches))
+	for k, x := range p.branches {
+		bs = append(bs, keyed{k, x})
+	}
+	slices.SortFunc(bs, func(a, b keyed) int {
+		if c := cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.order, b.order)); c != 0 {
+			return c
+		}
+		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.sourceLine, b.sourceLine), cmp.Compare(a.col, b.col),
 			cmp.Compare(a.endLine, b.endLine), cmp.Compare(a.endCol, b.endCol), cmp.Compare(a.path, b.path),
 			cmp.Compare(a.ordinal, b.ordinal))
 	})
 	for _, k := range bs {
-		at.branches[k] = len(f.Branches)
-		x := p.branches[k].branch
+		at.branches[k.branchKey] = len(f.Branches)
+		x := k.branch
 		x.Cells = make([]BranchState, cells)
 		f.Branches = append(f.Branches, x)
 	}

@@ -94,7 +94,7 @@ type ranks struct {
 
 func (a *ranks) Value(f *covmap.Function, c covmap.Counter) uint64 {
 	if a.last == nil || a.last.f != f {
-		a.last = &functionRanks{a: a, f: f, memo: map[covmap.Counter]value{}}
+		a.last = &functionRanks{a: a, f: f, memo: make([]value, 2*len(f.Expressions)), known: make([]bool, 2*len(f.Expressions))}
 	}
 	return uint64(a.last.value(c))
 }
@@ -103,9 +103,11 @@ func (a *ranks) Combine(x, y uint64) uint64 { return max(x, y) }
 
 // functionRanks holds the values of one function's expressions.
 type functionRanks struct {
-	a    *ranks
-	f    *covmap.Function
-	memo map[covmap.Counter]value
+	a *ranks
+	f *covmap.Function
+	// memo has the value of each expression as a difference and as a sum, where known.
+	memo  []value
+	known []bool
 }
 
 // value computes a counter. Expressions have no cycles, covmap sees to that.
@@ -116,8 +118,12 @@ func (r *functionRanks) value(c covmap.Counter) value {
 	case !c.IsExpression():
 		return r.a.leaf(r.f, int64(c.ID))
 	}
-	if v, ok := r.memo[c]; ok {
-		return v
+	at := 2 * c.ID
+	if c.Kind == covmap.CounterAdd {
+		at++
+	}
+	if r.known[at] {
+		return r.memo[at]
 	}
 	e := r.f.Expressions[c.ID]
 	v := r.value(e.Left)
@@ -134,6 +140,6 @@ func (r *functionRanks) value(c covmap.Counter) value {
 			v = r.a.leaf(r.f, -1)
 		}
 	}
-	r.memo[c] = v
+	r.memo[at], r.known[at] = v, true
 	return v
 }
