@@ -6,6 +6,7 @@
 #include "bpfcov/Pressure.h"
 #include "llvm/ADT/PostOrderIterator.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/Analysis/LoopInfo.h"
 #include "llvm/IR/CFG.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/Dominators.h"
@@ -25,6 +26,18 @@ constexpr unsigned MaxAge = 32;
 
 /// The largest displacement of a memory instruction.
 constexpr uint64_t MaxOffset = 32767;
+
+/// Whether BB starts a loop without calls: what registers hold before it they hold in every round.
+bool startsQuietLoop(const BasicBlock &BB, const LoopInfo &LI) {
+  const Loop *L = LI.getLoopFor(&BB);
+  if (!L || L->getHeader() != &BB)
+    return false;
+  for (const BasicBlock *Block : L->blocks())
+    for (const Instruction &I : *Block)
+      if (isRealCall(I))
+        return false;
+  return true;
+}
 } // namespace
 
 void UpdateEmitter::plan(IRBuilder<> &B, uint32_t Index, Value *Step) {
@@ -73,12 +86,17 @@ void UpdateEmitter::emit(Function &F) {
   if (emitWithOneLoad(F))
     return;
   DenseMap<const BasicBlock *, Registers> AtEnd;
+  DominatorTree DT(F);
+  LoopInfo LI(DT);
   ReversePostOrderTraversal<Function *> Order(&F);
   for (BasicBlock *BB : Order) {
     Registers R;
     bool First = true;
+    bool Quiet = startsQuietLoop(*BB, LI);
     for (const BasicBlock *Pred : predecessors(BB)) {
-      // A predecessor that was not walked is the end of a loop: nothing is known of it.
+      // A predecessor that was not walked is the end of a loop: nothing is known of others.
+      if (Quiet && !AtEnd.count(Pred) && LI.getLoopFor(BB)->contains(Pred))
+        continue;
       Registers P = AtEnd.lookup(Pred);
       if (First)
         R = P;
