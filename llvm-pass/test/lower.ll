@@ -109,6 +109,18 @@ else:
   ret i64 %y
 }
 
+; A parameter that the callee ignores is passed as nothing, and the update may not take its register.
+; CHECK-LABEL: define void @ignored
+; CHECK: call void @g(ptr %ctx, i64 undef)
+; CHECK: call void @g(ptr undef, i64 1)
+define void @ignored(ptr %ctx) {
+  call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
+  call void @g(ptr undef, i64 undef)
+  call void @g(ptr undef, i64 1)
+  ret void
+}
+declare void @g(ptr, i64)
+
 ; Annotations of the user's own are not ours.
 ; CHECK-LABEL: define void @foreign
 ; CHECK-NEXT: call void @llvm.var.annotation
