@@ -5,10 +5,22 @@ import (
 	"debug/elf"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
+
+// inNestedModule reports whether a folder above the file has a go.mod of its own, the module's root aside.
+func inNestedModule(name string, names []string) bool {
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if slices.Contains(names, dir+"/go.mod") {
+			return true
+		}
+	}
+	return false
+}
 
 // TestBuildVersion builds the agent from a version of this module that a module proxy serves, as after go install, in
 // a folder that belongs to no module.
@@ -35,10 +47,11 @@ func TestBuildVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := zip.NewWriter(z)
-	for _, name := range strings.Fields(string(files)) {
+	names := strings.Fields(string(files))
+	for _, name := range names {
 		b, err := os.ReadFile(filepath.Join(repo, name))
-		if err != nil || strings.HasPrefix(name, "examples/") {
-			continue // deleted and not committed, or another module
+		if err != nil || inNestedModule(name, names) {
+			continue // deleted and not committed, or of another module
 		}
 		f, err := w.Create(modulePath + "@" + version + "/" + name)
 		if err != nil {

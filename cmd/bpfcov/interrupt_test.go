@@ -67,6 +67,7 @@ func TestRunInterrupted(t *testing.T) {
 	var log lockedBuffer
 	cmd := exec.CommandContext(t.Context(), bin, "run", "--out", "out")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &log, &log
+	cmd.Env = append(os.Environ(), guestMark(dir)) // its children have it too
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -118,17 +119,22 @@ func TestRunInterrupted(t *testing.T) {
 	}
 }
 
-// guestsOf lists the command lines of QEMUs with a file below dir.
+// guestMark is a variable of the environment by which the processes of a run in dir are known. A warm guest has no file
+// of the run on its command line.
+func guestMark(dir string) string { return "BPFCOV_TEST_RUN=" + dir }
+
+// guestsOf lists the command lines of QEMUs that a run in dir started.
 func guestsOf(t *testing.T, dir string) (out []string) {
 	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err == nil && bytes.Contains(b, []byte("qemu-system-")) && bytes.Contains(b, []byte(dir+"/")) {
-			out = append(out, strings.ReplaceAll(string(b), "\x00", " "))
+	for _, p := range processes {
+		line, _ := os.ReadFile(filepath.Join(p, "cmdline"))
+		env, _ := os.ReadFile(filepath.Join(p, "environ"))
+		if bytes.Contains(line, []byte("qemu-system-")) && bytes.Contains(env, []byte(guestMark(dir))) {
+			out = append(out, strings.ReplaceAll(string(line), "\x00", " "))
 		}
 	}
 	return out

@@ -144,6 +144,7 @@ test('source: branches in place', { context: tall }, async (site, page) => {
   await page.keyboard.press('b');
   equal(await site.count('.row.branch'), 0, 'none');
   await page.keyboard.press('b');
+  await rows.first().waitFor();
   const gaps = await site.count('.row.branch');
   ok(gaps > 0 && gaps < 2 * main.branches.length, `${gaps} sides have gaps`);
 });
