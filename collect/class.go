@@ -2,7 +2,6 @@ package collect
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -25,34 +24,65 @@ const (
 	ClassHarness    Class = "harness"      // bpfcov could not try; nothing is said about the kernel
 )
 
-// Log texts by which causes are told apart, as regular expressions. They differ from release to release (kernel/bpf/verifier.c
-// of 5.10 to 7.3), so a text that is not known ends as [ClassVerifier], which is what it comes from.
+// Log texts by which causes are told apart, see [mentions]. They differ from release to release (kernel/bpf/verifier.c of 5.10
+// to 7.3), so a text that is not known ends as [ClassVerifier], which is what it comes from. No regular expressions: the agent
+// would compile them at its start, which an emulated guest feels.
 var (
-	helperRE = regexp.MustCompile(`^(unknown func |invalid func |program of this type cannot use helper|cannot call GPL-restricted function|helper call is not allowed)`)
-	kfuncRE  = regexp.MustCompile(`(?i)^(calling kernel function|kernel function .*(not found|not allowed)|kernel btf_id \d+ is not a function|invalid kernel function|JIT does not support calling kernel function|.*kfunc.* (is not allowed|not supported)|failed to find BTF for kernel function)`)
-	limitRE  = regexp.MustCompile(`(?i)(BPF program is too large|sequence of \d+ jumps is too complex|combined stack size|stack depth \d+ too large|call stack of \d+ frames is too deep|too many (subprogs|different|subprograms|instructions)|program is too (large|complex)|infinite loop detected)`)
-	btfRE    = regexp.MustCompile(`(?i)(in-kernel BTF is malformed|no BTF|without CONFIG_DEBUG_INFO_BTF|requires? (a |the )?kernel BTF|missing btf|BTF is not available)`)
-	attachRE = regexp.MustCompile(`(?i)(attach_btf_id|attach to|is not a (tracepoint|function|attachable)|attach type|must provide btf_id|modif.*return|cannot attach|is not sleepable|not whitelisted|expected_attach_type|points to disabled hook)`)
+	helperTexts = []string{"^unknown func ", "^invalid func ", "^program of this type cannot use helper", "^cannot call gpl-restricted function",
+		"^helper call is not allowed"}
+	kfuncTexts = []string{"^calling kernel function", "^kernel function *not found", "^kernel function *not allowed", "^kernel btf_id *is not a function",
+		"^invalid kernel function", "^jit does not support calling kernel function", "kfunc* is not allowed", "kfunc* not supported",
+		"^failed to find btf for kernel function"}
+	limitTexts = []string{"bpf program is too large", "sequence of *jumps is too complex", "combined stack size", "stack depth *too large",
+		"call stack of *frames is too deep", "too many subprogs", "too many different", "too many instructions", "program is too large",
+		"program is too complex", "infinite loop detected"}
+	btfTexts = []string{"in-kernel btf is malformed", "no btf", "without config_debug_info_btf", "require kernel btf", "requires kernel btf",
+		"requires a kernel btf", "requires the kernel btf", "missing btf", "btf is not available"}
+	attachTexts = []string{"attach_btf_id", "attach to", "is not a tracepoint", "is not a function", "is not attachable", "attach type",
+		"must provide btf_id", "modif*return", "cannot attach", "is not sleepable", "not whitelisted", "expected_attach_type",
+		"points to disabled hook"}
+	// The call by which libraries replace an instruction that they could not relocate: libbpf's and cilium/ebpf's invalid helper
+	// numbers, and what libbpf says about it in the log.
+	coreTexts = []string{"invalid co-re relocation", "unknown func#195896080", "unknown func#228083456", "unknown func#200097",
+		"invalid func unknown#195896080", "invalid func unknown#228083456", "unknown func unknown#195896080",
+		"unknown func unknown#228083456"}
 )
 
-// coreRE finds the call by which libraries replace an instruction that they could not relocate: libbpf's and cilium/ebpf's invalid helper
-// numbers, and what libbpf says about it in the log.
-var coreRE = regexp.MustCompile(`(?i)(invalid CO-RE relocation|unknown func#(195896080|228083456|200097[0-9]{4})|(invalid|unknown) func unknown#(195896080|228083456))`)
+// mentions reports whether the text has one of the patterns, whatever its case: their parts between "*" one after the other,
+// and at the start where the pattern has "^".
+func mentions(text string, patterns []string) bool {
+	text = strings.ToLower(text)
+	for _, p := range patterns {
+		p, start := strings.CutPrefix(p, "^")
+		rest, found := text, true
+		for i, part := range strings.Split(p, "*") {
+			at := strings.Index(rest, part)
+			if found = at >= 0 && (at == 0 || i > 0 || !start); !found {
+				break
+			}
+			rest = rest[at+len(part):]
+		}
+		if found {
+			return true
+		}
+	}
+	return false
+}
 
 // ClassOfReason labels a refusal by the verifier's last telling line and the name of the errno.
 func ClassOfReason(reason, errno string) Class {
 	switch {
-	case coreRE.MatchString(reason):
+	case mentions(reason, coreTexts):
 		return ClassCORE
-	case kfuncRE.MatchString(reason):
+	case mentions(reason, kfuncTexts):
 		return ClassKfunc
-	case helperRE.MatchString(reason):
+	case mentions(reason, helperTexts):
 		return ClassHelper
-	case limitRE.MatchString(reason), errno == "E2BIG", errno == "ENOMEM":
+	case mentions(reason, limitTexts), errno == "E2BIG", errno == "ENOMEM":
 		return ClassLimits
-	case btfRE.MatchString(reason):
+	case mentions(reason, btfTexts):
 		return ClassBTF
-	case attachRE.MatchString(reason):
+	case mentions(reason, attachTexts):
 		return ClassAttach
 	}
 	return ClassVerifier
