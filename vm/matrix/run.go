@@ -351,18 +351,19 @@ func (r *Runner) cellConfig(c *Cell, set testSet) vm.CellConfig {
 		Kernel: c.Kernel, LLVM: r.LLVM, Tests: set.tests, Files: set.files,
 		Modules: required, OptionalModules: optional,
 		MemoryMiB: r.Config.VM.Memory, CPUs: r.Config.VM.CPUs, BootTimeout: time.Duration(r.Config.VM.BootTimeout),
-		Warm: r.warm(), FreshGuest: r.Config.VM.FreshGuest, AllowSplats: r.Config.VM.AllowSplats,
+		Warm: r.warm(c.Point.Arch), FreshGuest: r.Config.VM.FreshGuest, AllowSplats: r.Config.VM.AllowSplats,
 		OutDir: filepath.Join(r.Out, "cells", c.Name),
 		Events: func(e vm.Event) { r.event(c, e) },
 	}
 }
 
-// warm is whether saved guests are used.
-func (r *Runner) warm() bool {
+// warm is whether saved guests are used. Not on riscv64, unless somebody asks for it: QEMU 7.2 resumes its guests to hello,
+// and in two of four tries the guest then stopped in its first test.
+func (r *Runner) warm(arch string) bool {
 	if w := r.Config.VM.Warm; w != nil {
 		return *w
 	}
-	return os.Getenv("CI") == ""
+	return os.Getenv("CI") == "" && arch != "riscv64"
 }
 
 func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
