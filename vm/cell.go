@@ -136,6 +136,42 @@ func (r *CellResult) Passed() bool {
 	return true
 }
 
+// baseMachine finds what a machine of any kind needs, makes c's folder and gives the part of QEMU's configuration that
+// follows from c alone. It sets c's agent where there is none.
+func baseMachine(ctx context.Context, c *CellConfig) (base qemu.Config, accel qemu.Accel, probe qemu.Probe, err error) {
+	if err = os.MkdirAll(c.OutDir, 0o755); err != nil {
+		return
+	}
+	binary, err := qemu.Find(c.Kernel.Arch)
+	if err != nil {
+		return
+	}
+	if c.Agent == "" {
+		if c.Agent, err = FindAgent(ctx, c.Kernel.Arch); err != nil {
+			return
+		}
+	}
+	probe = qemu.Probe{Arch: c.Kernel.Arch, Binary: binary, Kernel: c.Kernel.Image, CacheDir: c.CacheDir}
+	accel = qemu.Accel{Name: c.Accel, Reason: "as configured"}
+	if accel.Name == "" {
+		if accel, err = probe.Accel(ctx); err != nil {
+			return
+		}
+	}
+	sandbox, err := probe.Sandbox(ctx)
+	if err != nil {
+		return
+	}
+	base = qemu.Config{
+		Arch: c.Kernel.Arch, Kernel: c.Kernel.Image, Append: append([]string{guest.InitEnv}, c.KernelArgs...),
+		CPUs: c.CPUs, Accel: accel.Name, Binary: binary, Sandbox: sandbox,
+	}
+	if f := c.Kernel.Features; f.Known && f.LSM {
+		base.LSM = strings.Join(f.LSMs, ",")
+	}
+	return
+}
+
 // RunCell runs the tests of c in one machine. A test that fails, a kernel that panics and a machine that
 // does not boot are results, not errors: each test has a record that says so. The errors are those of the
 // environment (no QEMU, no agent, an unusable configuration), and ctx's: then the result, if
@@ -151,26 +187,7 @@ func RunCell(ctx context.Context, c CellConfig) (*CellResult, error) {
 	if c.OutDir == "" {
 		return fail(errors.New("no output folder given"))
 	}
-	if err := os.MkdirAll(c.OutDir, 0o755); err != nil {
-		return fail(err)
-	}
-	binary, err := qemu.Find(c.Kernel.Arch)
-	if err != nil {
-		return fail(err)
-	}
-	if c.Agent == "" {
-		if c.Agent, err = FindAgent(ctx, c.Kernel.Arch); err != nil {
-			return fail(err)
-		}
-	}
-	probe := qemu.Probe{Arch: c.Kernel.Arch, Binary: binary, Kernel: c.Kernel.Image, CacheDir: c.CacheDir}
-	accel := qemu.Accel{Name: c.Accel, Reason: "as configured"}
-	if accel.Name == "" {
-		if accel, err = probe.Accel(ctx); err != nil {
-			return fail(err)
-		}
-	}
-	sandbox, err := probe.Sandbox(ctx)
+	base, accel, probe, err := baseMachine(ctx, &c)
 	if err != nil {
 		return fail(err)
 	}
@@ -191,18 +208,8 @@ func RunCell(ctx context.Context, c CellConfig) (*CellResult, error) {
 		Accel:   accel,
 		Console: filepath.Join(c.OutDir, "console.log"),
 	}
-	m := &machine{
-		c:   &c,
-		res: res,
-		qemu: qemu.Config{
-			Arch: c.Kernel.Arch, Kernel: c.Kernel.Image, Append: append([]string{guest.InitEnv}, c.KernelArgs...),
-			MemoryMiB: memory(c.MemoryMiB, size), CPUs: c.CPUs, Accel: accel.Name, Binary: binary, Sandbox: sandbox,
-			Console: res.Console,
-		},
-	}
-	if f := c.Kernel.Features; f.Known && f.LSM {
-		m.qemu.LSM = strings.Join(f.LSMs, ",")
-	}
+	base.MemoryMiB, base.Console = memory(c.MemoryMiB, size), res.Console
+	m := &machine{c: &c, res: res, qemu: base}
 	if c.Kernel.Arch == "amd64" && c.Kernel.Version == "6.12" {
 		version, err := probe.Version(ctx)
 		if err != nil {

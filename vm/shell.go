@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -46,27 +45,8 @@ func PrepareInteractive(ctx context.Context, ic InteractiveConfig) (*Interactive
 	fail := func(err error) (*Interactive, error) {
 		return nil, fmt.Errorf("kernel %s (%s): %w", c.Kernel.Release, c.Kernel.Arch, err)
 	}
-	binary, err := qemu.Find(c.Kernel.Arch)
+	qc, accel, _, err := baseMachine(ctx, &c)
 	if err != nil {
-		return fail(err)
-	}
-	if c.Agent == "" {
-		if c.Agent, err = FindAgent(ctx, c.Kernel.Arch); err != nil {
-			return fail(err)
-		}
-	}
-	probe := qemu.Probe{Arch: c.Kernel.Arch, Binary: binary, Kernel: c.Kernel.Image, CacheDir: c.CacheDir}
-	accel := qemu.Accel{Name: c.Accel, Reason: "as configured"}
-	if accel.Name == "" {
-		if accel, err = probe.Accel(ctx); err != nil {
-			return fail(err)
-		}
-	}
-	sandbox, err := probe.Sandbox(ctx)
-	if err != nil {
-		return fail(err)
-	}
-	if err := os.MkdirAll(c.OutDir, 0o755); err != nil {
 		return fail(err)
 	}
 	files, err := cellFiles(&c)
@@ -81,18 +61,11 @@ func PrepareInteractive(ctx context.Context, ic InteractiveConfig) (*Interactive
 	if err := os.Rename(initrd, keep); err != nil {
 		return fail(err)
 	}
-	qc := qemu.Config{
-		Arch: c.Kernel.Arch, Kernel: c.Kernel.Image, Initrd: keep, MemoryMiB: memory(c.MemoryMiB, size), CPUs: c.CPUs,
-		Accel: accel.Name, Binary: binary, Sandbox: sandbox, NoPort: true, Interactive: true,
-		Append: append([]string{guest.InitEnv}, c.KernelArgs...),
-		InitArgs: []string{
-			fmt.Sprintf("%s=%dx%d", guest.ShellParam, ic.Rows, ic.Columns),
-			guest.TimeParam + "=" + strconv.FormatInt(time.Now().UnixNano(), 10),
-			guest.LimitParam + "=" + strconv.Itoa(int((30 * 24 * time.Hour).Seconds())),
-		},
-	}
-	if f := c.Kernel.Features; f.Known && f.LSM {
-		qc.LSM = strings.Join(f.LSMs, ",")
+	qc.Initrd, qc.MemoryMiB, qc.NoPort, qc.Interactive = keep, memory(c.MemoryMiB, size), true, true
+	qc.InitArgs = []string{
+		fmt.Sprintf("%s=%dx%d", guest.ShellParam, ic.Rows, ic.Columns),
+		guest.TimeParam + "=" + strconv.FormatInt(time.Now().UnixNano(), 10),
+		guest.LimitParam + "=" + strconv.Itoa(int((30 * 24 * time.Hour).Seconds())),
 	}
 	if ic.GDB != 0 {
 		qc.Extra = []string{"-gdb", "tcp:127.0.0.1:" + strconv.Itoa(ic.GDB), "-S"}
