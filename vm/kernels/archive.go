@@ -227,6 +227,7 @@ func pickConfig(root *os.Root, image string, configs map[string]string) error {
 	return nil
 }
 
+// writeEntry writes an entry of an archive below root, with the folders above it.
 func writeEntry(root *os.Root, dst string, r io.Reader) error {
 	if err := root.MkdirAll(path.Dir(dst), 0o755); err != nil {
 		return err

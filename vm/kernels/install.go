@@ -208,18 +208,7 @@ func unpackTar(in io.Reader, root *os.Root, release string, left *int64) error {
 			return fmt.Errorf("%s: %w: %d bytes", h.Name, errTooLarge, h.Size)
 		}
 		*left -= h.Size
-		if err := root.MkdirAll(path.Dir(dst), 0o755); err != nil {
-			return err
-		}
-		f, err := root.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(f, t)
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
+		if err := writeEntry(root, dst, t); err != nil {
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
