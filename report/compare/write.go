@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/report/internal/plain"
 	"github.com/bpfcov/bpfcov/report/model"
 )
 
@@ -41,21 +42,21 @@ func Write(w io.Writer, results []*Result) error {
 			}
 			fmt.Fprintf(b, "  %s\n", list.title)
 			for _, p := range list.places {
-				fmt.Fprintf(b, "    %s:%s", clean(p.File), ranges(p.Ranges))
+				fmt.Fprintf(b, "    %s:%s", plain.Clean(p.File), plain.Ranges(p.Ranges))
 				if p.Function != "" {
-					fmt.Fprintf(b, "  %s", clean(p.Function))
+					fmt.Fprintf(b, "  %s", plain.Clean(p.Function))
 				}
-				fmt.Fprintf(b, "  (%s → %s)\n", clean(p.Before), clean(p.After))
+				fmt.Fprintf(b, "  (%s → %s)\n", plain.Clean(p.Before), plain.Clean(p.After))
 			}
 		}
 		if len(r.Programs) > 0 {
 			fmt.Fprintln(b, "  programs")
 		}
 		for _, p := range r.Programs {
-			fmt.Fprintf(b, "    %s: %s\n", clean(p.Name), p.text())
+			fmt.Fprintf(b, "    %s: %s\n", plain.Clean(p.Name), p.text())
 		}
 		for _, f := range r.Changed {
-			fmt.Fprintf(b, "  %s: its code is not the same in both; not compared\n", clean(f))
+			fmt.Fprintf(b, "  %s: its code is not the same in both; not compared\n", plain.Clean(f))
 		}
 	}
 	return b.Flush()
@@ -80,7 +81,7 @@ func (p *Program) text() string {
 	if p.VerdictBefore != p.VerdictAfter {
 		s := word(p.VerdictBefore) + " → " + word(p.VerdictAfter)
 		if p.Reason != "" {
-			s += ": " + clean(p.Reason)
+			s += ": " + plain.Clean(p.Reason)
 		}
 		parts = append(parts, s)
 	}
@@ -89,24 +90,6 @@ func (p *Program) text() string {
 			100*float64(p.VerifiedAfter-p.VerifiedBefore)/float64(p.VerifiedBefore)))
 	}
 	return strings.Join(parts, ", ")
-}
-
-func ranges(rs [][2]int) string {
-	var x []model.Range
-	for _, r := range rs {
-		x = append(x, model.Range{First: r[0], Last: r[1]})
-	}
-	return model.FormatRanges(x)
-}
-
-// clean keeps what a guest or a build says from steering a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // WriteJSON writes {"schema": 1, "comparisons": […]}.

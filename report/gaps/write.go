@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/bpfcov/bpfcov/report/internal/plain"
 	"github.com/bpfcov/bpfcov/report/model"
 )
 
@@ -20,12 +21,12 @@ func Write(w io.Writer, groups []Group) error {
 		if i > 0 {
 			fmt.Fprintln(b)
 		}
-		fmt.Fprintf(b, "%s: %s\n", title(&g), clean(strings.Join(g.Causes, "; ")))
+		fmt.Fprintf(b, "%s: %s\n", title(&g), plain.Clean(strings.Join(g.Causes, "; ")))
 		fmt.Fprintf(b, "  not on %s; ran on %s\n", strings.Join(g.Not, " "), strings.Join(g.Ran, " "))
 		for _, p := range g.Places {
-			fmt.Fprintf(b, "    %s:%s", clean(p.File), ranges(p.Ranges))
+			fmt.Fprintf(b, "    %s:%s", plain.Clean(p.File), plain.Ranges(p.Ranges))
 			if p.Function != "" {
-				fmt.Fprintf(b, "  %s", clean(p.Function))
+				fmt.Fprintf(b, "  %s", plain.Clean(p.Function))
 			}
 			if p.Kind == model.KindBranch {
 				fmt.Fprintf(b, "  (the %s side of the condition in column %d)", p.Side, p.Col)
@@ -51,24 +52,6 @@ func title(g *Group) string {
 		return fmt.Sprintf("Never loaded on %s (%s)", g.When, size)
 	}
 	return fmt.Sprintf("Not run on %s (%s)", g.When, size)
-}
-
-func ranges(rs [][2]int) string {
-	var x []model.Range
-	for _, r := range rs {
-		x = append(x, model.Range{First: r[0], Last: r[1]})
-	}
-	return model.FormatRanges(x)
-}
-
-// clean keeps what a guest or a build says from steering a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // WriteJSON writes {"schema": 1, "groups": […]}.
