@@ -3,17 +3,16 @@
 package cases
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/vm/guest/gotest"
+	"github.com/bpfcov/bpfcov/vm/guest/lines"
 )
 
 // Bounds of what a hostile test can make a Parser keep.
 const (
-	maxLine    = 64 << 10
 	maxCases   = 100_000
 	maxName    = 1 << 10
 	maxMessage = 4 << 10
@@ -26,32 +25,17 @@ type Parser struct {
 	libtest libtest
 	tap     tap
 
-	line []byte
-	skip bool // the rest of an overlong line
+	lines lines.Splitter
 }
 
 // Write takes output. It never fails.
 func (p *Parser) Write(b []byte) (int, error) {
-	n := len(b)
-	p.goTest.Write(b)
-	for len(b) > 0 {
-		part, rest, whole := bytes.Cut(b, []byte{'\n'})
-		if !p.skip {
-			part = part[:min(len(part), maxLine-len(p.line))]
-			p.line = append(p.line, part...)
-			p.skip = len(p.line) == maxLine
-		}
-		if whole {
-			p.take()
-		}
-		b = rest
-	}
-	return n, nil
+	p.lines.Write(b, p.take)
+	return len(b), nil
 }
 
-func (p *Parser) take() {
-	line := strings.TrimSuffix(string(p.line), "\r")
-	p.line, p.skip = p.line[:0], false
+func (p *Parser) take(line string) {
+	p.goTest.Take(line)
 	p.libtest.take(line)
 	p.tap.take(line)
 }
@@ -59,9 +43,7 @@ func (p *Parser) take() {
 // Cases ends the output and returns the test cases, of each kind in the order in which they started. A test that started and did not
 // end has failed.
 func (p *Parser) Cases() []collect.Case {
-	if len(p.line) > 0 {
-		p.take()
-	}
+	p.lines.Flush(p.take)
 	return slices.Concat(p.goTest.Cases(), p.libtest.list(), p.tap.list())
 }
 

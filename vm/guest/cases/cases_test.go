@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/vm/guest/lines"
 )
 
 const (
@@ -101,7 +102,7 @@ not ok 8 - outer
 
 func TestBounds(t *testing.T) {
 	var p Parser
-	p.Write([]byte("1..1\n" + strings.Repeat("x", 3*maxLine) + "\nok 1 " + strings.Repeat("n", maxName+1) + "\nnot ok 2 b\n"))
+	p.Write([]byte("1..1\n" + strings.Repeat("x", 3*lines.Max) + "\nok 1 " + strings.Repeat("n", maxName+1) + "\nnot ok 2 b\n"))
 	for range 2 * maxMessage {
 		p.Write([]byte("# more and more\n"))
 	}

@@ -4,18 +4,17 @@
 package gotest
 
 import (
-	"bytes"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/vm/guest/lines"
 )
 
 // Bounds of what a hostile test can make a Parser keep.
 const (
-	maxLine    = 64 << 10
 	maxCases   = 100_000
 	maxName    = 1 << 10
 	maxMessage = 4 << 10
@@ -24,8 +23,7 @@ const (
 // Parser is an [io.Writer] that takes the standard output of a test binary in pieces of any size. The
 // zero Parser is ready. Output of other programs gives no cases.
 type Parser struct {
-	line    []byte
-	skip    bool // the rest of an overlong line
+	lines   lines.Splitter
 	cases   map[string]*state
 	order   []string
 	current string // the test that lines belong to
@@ -40,37 +38,14 @@ type state struct {
 
 // Write takes output. It never fails.
 func (p *Parser) Write(b []byte) (int, error) {
-	n := len(b)
-	for len(b) > 0 {
-		i := bytes.IndexByte(b, '\n')
-		part := b
-		if i >= 0 {
-			part = b[:i]
-		}
-		if !p.skip {
-			if room := maxLine - len(p.line); len(part) > room {
-				part = part[:room]
-			}
-			p.line = append(p.line, part...)
-			p.skip = len(p.line) == maxLine
-		}
-		if i < 0 {
-			break
-		}
-		p.take(string(p.line))
-		p.line, p.skip = p.line[:0], false
-		b = b[i+1:]
-	}
-	return n, nil
+	p.lines.Write(b, p.Take)
+	return len(b), nil
 }
 
 // Cases ends the output and returns the test cases in the order in which they started. A test that
 // started and did not end has failed.
 func (p *Parser) Cases() []collect.Case {
-	if len(p.line) > 0 {
-		p.take(string(p.line))
-		p.line = p.line[:0]
-	}
+	p.lines.Flush(p.Take)
 	var out []collect.Case
 	for _, name := range p.order {
 		s := p.cases[name]
@@ -111,8 +86,8 @@ func Failed(cases []collect.Case) []string {
 	return out
 }
 
-func (p *Parser) take(line string) {
-	line = strings.TrimSuffix(line, "\r")
+// Take takes a line without its end, where somebody else has cut the output.
+func (p *Parser) Take(line string) {
 	line = strings.TrimPrefix(line, "\x16") // -test.v=test2json
 	if name, ok := strings.CutPrefix(line, "=== "); ok {
 		word, rest, _ := strings.Cut(name, " ")

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/vm/guest/lines"
 )
 
 func parse(t *testing.T, text string) []collect.Case {
@@ -151,8 +152,8 @@ func TestParserBounds(t *testing.T) {
 	for range 20 {
 		p.Write(make([]byte, 1<<20)) // one endless line
 	}
-	if len(p.line) > maxLine {
-		t.Errorf("endless line: kept %d bytes, want at most %d", len(p.line), maxLine)
+	if p.lines.Len() > lines.Max {
+		t.Errorf("endless line: kept %d bytes, want at most %d", p.lines.Len(), lines.Max)
 	}
 	p = Parser{}
 	p.Write([]byte("=== RUN   TestA\n"))
