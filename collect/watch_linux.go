@@ -349,7 +349,7 @@ func (w *watcher) finish(working <-chan struct{}) {
 func (w *watcher) settle() []ObjectCounters {
 	deadline := time.Now().Add(w.o.Settle)
 	objects := w.objects()
-	for time.Now().Before(deadline) {
+	for len(objects) > 0 && time.Now().Before(deadline) {
 		time.Sleep(min(10*time.Millisecond, w.o.Settle))
 		again := w.objects()
 		same := sameCounters(objects, again)

@@ -8,13 +8,19 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // sendArtefacts sends the files that the test was to leave: those of its globs, and Go's coverage data. It returns an
 // error only when the port failed. Only regular files are sent, and what is too much is left out and said.
 func sendArtefacts(s *sender, t Test) error {
 	var names []string
-	for _, glob := range append([]string{GoCoverDir + "/*"}, t.Artefacts...) {
+	globs := t.Artefacts
+	if unix.Rmdir(GoCoverDir) != nil { // it is not empty
+		globs = append([]string{GoCoverDir + "/*"}, globs...)
+	}
+	for _, glob := range globs {
 		if !path.IsAbs(glob) {
 			glob = path.Join("/", t.Dir, glob)
 		}

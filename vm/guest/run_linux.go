@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -109,13 +108,9 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 			return nil, err
 		}
 	}
-	if err := os.RemoveAll(GoCoverDir); err != nil {
+	if err := freshCoverDir(); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(GoCoverDir, 0o777); err != nil {
-		return nil, err
-	}
-	os.Chmod(GoCoverDir, 0o777) // also for tests that run as somebody else
 	env := append(defaultEnv(), t.Env...)
 	path, err := lookPath(t.Command[0], t.Dir, env)
 	if err != nil {
@@ -131,6 +126,14 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 		return nil, err
 	}
 	cmd.Stdout, cmd.Stderr = out.writers[0], out.writers[1]
+	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0) // os/exec would open it with package os
+	if err != nil {
+		out.close()
+		return nil, &os.PathError{Op: "open", Path: os.DevNull, Err: err}
+	}
+	stdin := os.NewFile(uintptr(null), os.DevNull)
+	defer stdin.Close()
+	cmd.Stdin = stdin
 
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -245,69 +248,114 @@ func executable(name string) error {
 }
 
 // output streams two pipes. The write ends are files, so that waiting for the command does not wait for
-// daemons that keep them open.
+// daemons that keep them open. One goroutine reads both, with poll(2) and not with the runtime's poller; see readSmall.
 type output struct {
+	s       *sender
 	writers [2]*os.File
-	readers [2]*os.File
-	wg      sync.WaitGroup
-	sent    atomic.Int64
-	dropped atomic.Int64
+	readers [2]int        // -1 when it has ended
+	until   atomic.Int64  // Unix nanoseconds; 0 until close
+	done    chan struct{} // closed when both have ended
+	sent    int
+	dropped int64
 }
 
 // outputChunk bounds one output message. 64 KiB is a full pipe.
 const outputChunk = 64 << 10
 
 func newOutput(s *sender) (*output, error) {
-	o := &output{}
-	for i := range o.readers {
-		r, w, err := os.Pipe()
-		if err != nil {
-			o.close()
-			return nil, err
+	o := &output{s: s, readers: [2]int{-1, -1}, done: make(chan struct{})}
+	for i, name := range []string{"stdout", "stderr"} {
+		var p [2]int
+		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+			if i > 0 {
+				unix.Close(o.readers[0])
+				o.writers[0].Close()
+			}
+			return nil, fmt.Errorf("pipe for %s: %w", name, err)
 		}
-		o.readers[i], o.writers[i] = r, w
+		o.readers[i], o.writers[i] = p[0], os.NewFile(uintptr(p[1]), name)
 	}
-	for i, kind := range []Kind{KindStdout, KindStderr} {
-		o.wg.Go(func() { o.copy(s, kind, o.readers[i]) })
-	}
+	go o.copy()
 	return o, nil
 }
 
-func (o *output) copy(s *sender, kind Kind, r io.Reader) {
+// copy reads until both pipes have no writer, or drainTimeout after close.
+func (o *output) copy() {
+	defer close(o.done)
+	const tick = time.Second // how soon it sees that it is to end though somebody keeps a pipe open
 	buf := make([]byte, outputChunk)
 	for {
-		n, err := r.Read(buf)
-		if n > 0 {
-			keep := n
-			if over := o.sent.Add(int64(n)) - MaxOutput; over > 0 {
-				keep = int(max(0, int64(n)-over))
-				o.dropped.Add(int64(n - keep))
-			}
-			if keep > 0 {
-				if s.send(kind, append([]byte(nil), buf[:keep]...)) != nil {
-					return
-				}
-			}
-		}
-		if err != nil {
+		if t := o.until.Load(); t != 0 && time.Now().UnixNano() > t {
 			return
 		}
+		fds := make([]unix.PollFd, 0, 2)
+		for _, fd := range o.readers {
+			if fd >= 0 {
+				fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+			}
+		}
+		if len(fds) == 0 {
+			return
+		}
+		if _, err := unix.Poll(fds, int(tick.Milliseconds())); err == unix.EINTR {
+			continue
+		} else if err != nil {
+			return
+		}
+		for _, p := range fds {
+			if p.Revents != 0 && !o.take(int(p.Fd), buf) {
+				return
+			}
+		}
 	}
+}
+
+// take sends what a pipe holds. It returns false when the port failed.
+func (o *output) take(fd int, buf []byte) bool {
+	i := slices.Index(o.readers[:], fd)
+	n, err := unix.Read(fd, buf)
+	switch {
+	case err == unix.EINTR:
+		return true
+	case n <= 0: // the end
+		unix.Close(fd)
+		o.readers[i] = -1
+		return true
+	}
+	keep := max(0, min(n, MaxOutput-o.sent))
+	o.sent += n
+	o.dropped += int64(n - keep)
+	if keep == 0 {
+		return true
+	}
+	return o.s.send([]Kind{KindStdout, KindStderr}[i], slices.Clone(buf[:keep])) == nil
 }
 
 // close ends the streams after the writers are gone and returns how many bytes were dropped.
 func (o *output) close() int64 {
-	for i := range o.writers {
-		if o.writers[i] != nil {
-			o.writers[i].Close()
-			o.readers[i].SetReadDeadline(time.Now().Add(drainTimeout))
+	for _, w := range o.writers {
+		w.Close()
+	}
+	o.until.Store(time.Now().Add(drainTimeout).UnixNano())
+	<-o.done
+	for _, fd := range o.readers {
+		if fd >= 0 {
+			unix.Close(fd)
 		}
 	}
-	o.wg.Wait()
-	for _, r := range o.readers {
-		if r != nil {
-			r.Close()
+	return o.dropped
+}
+
+// freshCoverDir makes an empty GoCoverDir.
+func freshCoverDir() error {
+	if err := unix.Rmdir(GoCoverDir); err != nil && err != unix.ENOENT {
+		if err := os.RemoveAll(GoCoverDir); err != nil {
+			return err
 		}
 	}
-	return o.dropped.Load()
+	defer unix.Umask(unix.Umask(0)) // also for tests that run as somebody else
+	if err := unix.Mkdir(GoCoverDir, 0o777); err != nil {
+		return &os.PathError{Op: "mkdir", Path: GoCoverDir, Err: err}
+	}
+	return nil
 }

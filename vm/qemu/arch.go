@@ -22,7 +22,9 @@ func machineFor(arch string) (machine, error) {
 		"amd64": {
 			binary:  "qemu-system-x86_64",
 			machine: "q35",
-			cpu:     "max", // costs what named models cost
+			// Costs what named models cost. Without "enhanced rep movsb", of which QEMU runs a byte at a time, the kernel
+			// clears and copies 8 bytes at a time: 413 instead of 455 million instructions of a boot of 6.1.
+			cpu:     "max,-erms,-fsrm",
 			console: "ttyS0",
 			serial:  "virtio-serial-pci",
 		},

@@ -15,7 +15,7 @@ func TestCommand(t *testing.T) {
 		want string
 	}{
 		{"amd64", Config{Arch: "amd64", Kernel: "k", Initrd: "rd"},
-			"qemu-system-x86_64 -M q35,accel=tcg -cpu max -m 512 -smp 1 -nodefaults -no-user-config -no-reboot -display none " +
+			"qemu-system-x86_64 -M q35,accel=tcg -cpu max,-erms,-fsrm -m 512 -smp 1 -nodefaults -no-user-config -no-reboot -display none " +
 				"-chardev stdio,id=console,signal=off -serial chardev:console -kernel k -initrd rd " +
 				"-append <console=ttyS0 quiet panic=-1 cryptomgr.notests raid=noautodetect random.trust_cpu=on psmouse.proto=exps> " +
 				"-device virtio-serial-pci,max_ports=2 -chardev socket,id=port,fd=3 -device virtserialport,nr=1,chardev=port,name=bpfcov"},
