@@ -151,10 +151,8 @@ func (m *machine) watch(ctx context.Context, v *qemu.VM, s *session, bootTimeout
 	defer cancel(nil)
 	m.res.QEMU = v.Args()
 	s.vm = v
-	s.deadline = time.AfterFunc(bootTimeout, func() {
-		// Which of both it is depends on how far the guest got.
-		cancel(errDeadline)
-	})
+	// Which timeout it is depends on how far the guest got.
+	s.deadline = newDeadline(bootTimeout, v.Starved, func() { cancel(errDeadline) })
 	defer s.deadline.Stop()
 	err := guest.Receive(ctx, v.Port(), s)
 	s.deadline.Stop()

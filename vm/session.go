@@ -20,7 +20,7 @@ import (
 type session struct {
 	m        *machine
 	started  time.Time
-	deadline *time.Timer
+	deadline *deadline
 	hello    bool
 	runs     []*run // those that started
 	current  *run

@@ -26,7 +26,7 @@ func testSession(t *testing.T) (*session, *CellResult) {
 	}
 	s := newSession(&machine{c: c, res: res})
 	s.started = time.Now()
-	s.deadline = time.AfterFunc(time.Hour, func() {})
+	s.deadline = newDeadline(time.Hour, func() time.Duration { return 0 }, func() {})
 	t.Cleanup(func() { s.deadline.Stop() })
 	for _, err := range []error{
 		s.Hello(guest.Hello{Release: "6.1", Tests: 3}),

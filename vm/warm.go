@@ -21,6 +21,9 @@ import (
 // resumeTimeout is how long a resumed guest may take to its hello, without what its files take: it is nearly there.
 const resumeTimeout = 30 * time.Second
 
+// saveTimeout is how long it may take to write a guest to disk.
+const saveTimeout = 2 * time.Minute
+
 // filesPerSecond is a low estimate of the bytes per second that files take to a resumed guest.
 const filesPerSecond = 2 << 20
 
@@ -140,18 +143,19 @@ func (m *machine) bootAndSave(ctx context.Context, store *warm.Store, key warm.K
 	c.Initrd, c.Save, c.RAM = initrd, true, draft.RAM
 	c.Console = filepath.Join(m.c.OutDir, fmt.Sprintf("console.save%d.log", n))
 	timeout := m.c.bootTimeout(c.Accel)
-	ctx, cancel := context.WithTimeout(ctx, timeout+resumeTimeout)
-	defer cancel()
 	v, err := qemu.Start(ctx, c)
 	if err != nil {
 		return "", err
 	}
 	defer v.Close()
 	m.c.event(Event{Kind: EventBoot, Attempt: n})
-	v.Port().SetReadDeadline(time.Now().Add(timeout))
+	late := newDeadline(timeout, v.Starved, func() { v.Port().SetReadDeadline(time.Unix(1, 0)) })
 	err = guest.WaitReady(v.Port())
+	late.Stop()
 	if err == nil {
-		err = v.Save(ctx, draft.State)
+		saving, cancel := context.WithTimeout(ctx, saveTimeout)
+		err = v.Save(saving, draft.State)
+		cancel()
 		v.Kill()
 		v.Wait()
 		m.res.CPU += v.CPUTime()

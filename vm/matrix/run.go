@@ -348,7 +348,7 @@ func nameCells(cells []Cell) {
 func (r *Runner) cellConfig(c *Cell, set testSet) vm.CellConfig {
 	required, optional := r.modules()
 	return vm.CellConfig{
-		Kernel: c.Kernel, LLVM: r.LLVM, Tests: set.tests, Files: set.files,
+		Kernel: c.Kernel, LLVM: r.LLVM, Tests: patient(set.tests), Files: set.files,
 		Modules: required, OptionalModules: optional,
 		MemoryMiB: r.Config.VM.Memory, CPUs: r.Config.VM.CPUs, BootTimeout: time.Duration(r.Config.VM.BootTimeout),
 		Warm: r.warm(c.Point.Arch), FreshGuest: r.Config.VM.FreshGuest, AllowSplats: r.Config.VM.AllowSplats,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -225,6 +226,28 @@ func (v *VM) CPUTime() time.Duration {
 		return 0
 	}
 	return st.UserTime() + st.SystemTime()
+}
+
+// Starved is how long the machine has not given QEMU a processor though it had work for one: what its busiest
+// thread, the one that emulates or runs the guest, waited in a run queue. It is 0 where the kernel does not tell
+// (CONFIG_SCHED_INFO; /proc/PID/task/TID/schedstat, see Documentation/scheduler/sched-stats.rst).
+func (v *VM) Starved() time.Duration {
+	names, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", v.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	var busiest, waited int64
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue // the thread has ended
+		}
+		var ran, queued int64
+		if _, err := fmt.Sscan(string(b), &ran, &queued); err == nil && ran >= busiest {
+			busiest, waited = ran, queued
+		}
+	}
+	return time.Duration(waited)
 }
 
 // Kill ends QEMU at once. It does not wait, and may be called at any time, also more than once.

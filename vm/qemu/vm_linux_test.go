@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // helperEnv makes the test binary start QEMU and print its pid, see [TestDiesWithItsParent].
@@ -237,5 +239,47 @@ func TestCPUFlags(t *testing.T) {
 	const text = "processor\t: 0\nflags\t\t: fpu svm\n\nprocessor\t: 1\nflags\t\t: fpu vmx\n"
 	if !cpuFlags([]byte(text), "vmx", "svm") || cpuFlags([]byte(text), "vmx") || cpuFlags(nil, "vmx") {
 		t.Errorf("flags of the first processor were not read")
+	}
+}
+
+// Two processes that want one processor each wait for half of the time.
+func TestStarved(t *testing.T) {
+	if _, err := os.Stat("/proc/self/schedstat"); err != nil {
+		t.Skip("the kernel does not tell how long threads wait: ", err)
+	}
+	var mask unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &mask); err != nil {
+		t.Fatal(err)
+	}
+	cpu := 0
+	for !mask.IsSet(cpu) {
+		cpu++
+	}
+	var vms []*VM
+	for range 2 {
+		cmd := exec.Command("sh", "-c", "while :; do :; done")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer cmd.Wait()
+		defer cmd.Process.Kill()
+		var one unix.CPUSet
+		one.Set(cpu)
+		if err := unix.SchedSetaffinity(cmd.Process.Pid, &one); err != nil {
+			t.Fatal(err)
+		}
+		vms = append(vms, &VM{cmd: cmd})
+	}
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		a, b, wall := vms[0].Starved(), vms[1].Starved(), time.Since(start)
+		if a > wall+time.Second || b > wall+time.Second {
+			t.Fatalf("got %v and %v of %v", a, b, wall)
+		}
+		if a > 50*time.Millisecond && b > 50*time.Millisecond {
+			return
+		}
+		if wall > time.Minute {
+			t.Fatalf("after %v: got %v and %v", wall, a, b)
+		}
 	}
 }
