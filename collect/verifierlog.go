@@ -47,7 +47,8 @@ func lastLine(log string) string {
 		line := strings.TrimSpace(log[start:end])
 		switch {
 		case line == "", strings.HasPrefix(line, "processed "), strings.HasPrefix(line, "verification time "),
-			strings.HasPrefix(line, "stack depth "), strings.HasPrefix(line, "insns processed "): // the last: 7.2
+			strings.HasPrefix(line, "stack depth "), strings.HasPrefix(line, "insns processed "), // 7.2
+			strings.HasPrefix(line, "subprog "): // 7.3
 		default:
 			return tailOf(line, longestLine)
 		}

@@ -11,10 +11,11 @@ func TestVerifierLog(t *testing.T) {
 		n    int
 		line string
 	}{
-		"empty":   {"", 0, ""},
-		"success": {"verification time 183 usec\nstack depth 0\nprocessed 20 insns (limit 1000000) max_states_per_insn 0 total_states 1 peak_states 1 mark_read 0\n", 20, ""},
-		"refused": {"0: (79) r0 = *(u64 *)(r9 +0)\nR9 !read_ok\nprocessed 2 insns (limit 1000000) max_states_per_insn 0\n", 2, "R9 !read_ok"},
-		"7.2":     {"R9 !read_ok\nverification time 2824 usec\nstack depth 0 max 0\ninsns processed 4\nprocessed 4 insns (limit 1000000)\n", 4, "R9 !read_ok"},
+		"empty":           {"", 0, ""},
+		"success":         {"verification time 183 usec\nstack depth 0\nprocessed 20 insns (limit 1000000) max_states_per_insn 0 total_states 1 peak_states 1 mark_read 0\n", 20, ""},
+		"refused":         {"0: (79) r0 = *(u64 *)(r9 +0)\nR9 !read_ok\nprocessed 2 insns (limit 1000000) max_states_per_insn 0\n", 2, "R9 !read_ok"},
+		"7.2":             {"R9 !read_ok\nverification time 2824 usec\nstack depth 0 max 0\ninsns processed 4\nprocessed 4 insns (limit 1000000)\n", 4, "R9 !read_ok"},
+		"7.3, statistics": {"R9 !read_ok\nverification time 9 usec\nstack depth max 0\nsubprog 0 (f) main insns_self 4 insns_total 4 stack 0\nprocessed 4 insns (limit 1000000)\n", 4, "R9 !read_ok"},
 		"7.3": {"R9 !read_ok\n\nVerification failed: Register Type Safety: Unreadable register\n\nReason:\n  R9 has never been.\n\n" +
 			"Suggestion:\n  Initialize R9.\n\nprocessed 4 insns (limit 1000000)\n", 4, "R9 !read_ok"},
 		"7.3, no line of its own": {"\nVerification failed: Limits: too complex\n\nReason:\n  x\n", 0, "Verification failed: Limits: too complex"},

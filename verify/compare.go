@@ -94,22 +94,43 @@ func (t Threshold) beyond(base, now *Result) bool {
 }
 
 // Compare compares a run with another one: the same objects before a change, by another compiler, or on another kernel. Cells meet by
-// name; two runs of one cell each meet whatever their names are. unmatched are cells of now that have no counterpart.
+// name; else by kernel and architecture, when the other run has them from one compiler only; and two runs of one cell each meet whatever they are.
+// unmatched are cells of now that have no counterpart.
 func Compare(base, now *Run, limits []Threshold) (diffs []Diff, unmatched []string) {
 	for i := range now.Cells {
 		n := &now.Cells[i]
-		j := slices.IndexFunc(base.Cells, func(c Cell) bool { return c.Name == n.Name })
-		if j < 0 && len(base.Cells) == 1 && len(now.Cells) == 1 {
-			j = 0
-		}
-		if j < 0 {
+		if b := base.Counterpart(n, len(now.Cells) == 1); b != nil {
+			diffs = append(diffs, compareCells(b, n, limits))
+		} else {
 			unmatched = append(unmatched, n.Name)
-			continue
 		}
-		diffs = append(diffs, compareCells(&base.Cells[j], n, limits))
 	}
 	return diffs, unmatched
 }
+
+// Counterpart is the cell to compare c with, nil if there is none. only tells that c is the only one of its run.
+func (run *Run) Counterpart(c *Cell, only bool) *Cell {
+	var same []*Cell
+	for i := range run.Cells {
+		b := &run.Cells[i]
+		if b.Name == c.Name {
+			return b
+		}
+		if b.LLVM != c.LLVM && b.kernelName() == c.kernelName() {
+			same = append(same, b)
+		}
+	}
+	switch {
+	case len(same) == 1:
+		return same[0]
+	case only && len(run.Cells) == 1:
+		return &run.Cells[0]
+	}
+	return nil
+}
+
+// kernelName is the cell's name without its compiler.
+func (c *Cell) kernelName() string { return strings.TrimSuffix(c.Name, "-llvm"+strconv.Itoa(c.LLVM)) }
 
 func compareCells(base, now *Cell, limits []Threshold) Diff {
 	d := Diff{Base: base.Name, Now: now.Name}

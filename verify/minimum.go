@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// Minimum is the oldest kernel of an architecture from which on every program loads.
+// Minimum is the oldest kernel of an architecture from which on every program of a compiler loads.
 type Minimum struct {
 	Arch string
+	LLVM int // 0 where no compiler was asked for
 	// Cell is the oldest cell from which on all load; "" when the newest does not load all.
 	Cell string
 	// Older are the cells before, the newest first, with what they lack.
@@ -26,30 +27,35 @@ type Lack struct {
 	Reasons []string // "bpf_loop: helper, unknown func bpf_loop#181"
 }
 
-// Minimums finds the minimum for each architecture, in the order of the cells. Programs that are skipped everywhere do not count, nor do
+// Minimums finds the minimum for each architecture and compiler, in the order of the cells. Programs that are skipped everywhere do not count, nor do
 // cells that did not come to an end.
 func Minimums(run *Run) []Minimum {
-	byArch := map[string][]*Cell{}
-	var arches []string
+	type group struct {
+		arch string
+		llvm int
+	}
+	byGroup := map[group][]*Cell{}
+	var groups []group
 	for i := range run.Cells {
 		c := &run.Cells[i]
 		if c.Error != "" || len(c.Results) == 0 {
 			continue
 		}
-		if byArch[c.Kernel.Arch] == nil {
-			arches = append(arches, c.Kernel.Arch)
+		g := group{c.Kernel.Arch, c.LLVM}
+		if byGroup[g] == nil {
+			groups = append(groups, g)
 		}
-		byArch[c.Kernel.Arch] = append(byArch[c.Kernel.Arch], c)
+		byGroup[g] = append(byGroup[g], c)
 	}
 	var out []Minimum
-	for _, arch := range arches {
-		cells := byArch[arch]
+	for _, g := range groups {
+		cells := byGroup[g]
 		slices.SortStableFunc(cells, func(a, b *Cell) int {
 			x, _ := version(a.Kernel.Release)
 			y, _ := version(b.Kernel.Release)
 			return cmp.Or(y[0]-x[0], y[1]-x[1], y[2]-x[2])
 		})
-		m := Minimum{Arch: arch, Tried: len(cells), Oldest: cells[len(cells)-1].Name}
+		m := Minimum{Arch: g.arch, LLVM: g.llvm, Tried: len(cells), Oldest: cells[len(cells)-1].Name}
 		broken := false
 		for _, c := range cells {
 			l := lack(c)
@@ -76,16 +82,20 @@ func lack(c *Cell) Lack {
 	return l
 }
 
-// WriteMinimums writes a line for each architecture and for each older kernel how many programs it refuses, by class.
+// WriteMinimums writes a line for each architecture and compiler, and for each older kernel how many programs it refuses, by class.
 func WriteMinimums(w io.Writer, run *Run) error {
 	for _, m := range Minimums(run) {
 		if m.Tried < 2 {
 			continue
 		}
-		line := fmt.Sprintf("%s: every program loads from %s on", m.Arch, m.Cell)
+		what := m.Arch
+		if m.LLVM != 0 {
+			what += fmt.Sprintf(", clang %d", m.LLVM)
+		}
+		line := fmt.Sprintf("%s: every program loads from %s on", what, m.Cell)
 		switch m.Cell {
 		case "":
-			line = fmt.Sprintf("%s: no kernel loads every program up to the newest", m.Arch)
+			line = what + ": no kernel loads every program up to the newest"
 		case m.Oldest:
 			line += ", the oldest that was tried"
 		}

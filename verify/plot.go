@@ -25,7 +25,7 @@ func Plot(w io.Writer, run *Run) error {
 	slices.SortStableFunc(cells, func(a, b *Cell) int {
 		x, _ := version(a.Kernel.Release)
 		y, _ := version(b.Kernel.Release)
-		return cmp.Or(cmp.Compare(a.Kernel.Arch, b.Kernel.Arch), x[0]-y[0], x[1]-y[1], x[2]-y[2])
+		return cmp.Or(cmp.Compare(a.Kernel.Arch, b.Kernel.Arch), a.LLVM-b.LLVM, x[0]-y[0], x[1]-y[1], x[2]-y[2])
 	})
 	type series struct {
 		k    key
@@ -104,7 +104,7 @@ func Plot(w io.Writer, run *Run) error {
 			points = nil
 		}
 		for i, v := range s.at {
-			if v == 0 || i > 0 && cells[i].Kernel.Arch != cells[i-1].Kernel.Arch {
+			if v == 0 || i > 0 && (cells[i].Kernel.Arch != cells[i-1].Kernel.Arch || cells[i].LLVM != cells[i-1].LLVM) {
 				flush()
 			}
 			if v > 0 {

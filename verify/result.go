@@ -78,10 +78,11 @@ type Kernel struct {
 	BTF     bool   `json:"btf"`     // /sys/kernel/btf/vmlinux is there
 }
 
-// Cell is one kernel with the results of all programs.
+// Cell is one kernel, with one compiler's objects, with the results of all programs.
 type Cell struct {
 	Name   string `json:"name"`           // for example "6.1-amd64"; "host" for the running kernel
 	Spec   string `json:"spec,omitempty"` // the kernel spec that gave it
+	LLVM   int    `json:"llvm,omitempty"` // major version of the compiler, if one was asked for
 	Kernel Kernel `json:"kernel"`
 	// Error is why the cell has no results, or not all.
 	Error   string        `json:"error,omitempty"`

@@ -9,15 +9,23 @@ import (
 // parseStats reads the statistics at the end of a verifier log (kernel/bpf/verifier.c, print_verification_stats). It reads
 // what it knows in any order, as lines were added and changed over time, and leaves the rest 0.
 func parseStats(log string, s *Stats) {
-	const lines = 40 // they are among the last
+	const lines = 300 // they are among the last, and there may be one for each of 256 functions
 	rest := strings.TrimRight(log, "\n\x00 ")
+	stack := 0 // of the functions, each on a line of its own since 7.3
 	for range lines {
 		i := strings.LastIndexByte(rest, '\n')
-		parseStatLine(rest[i+1:], s)
+		line := rest[i+1:]
+		parseStatLine(line, s)
+		if _, n, ok := strings.Cut(line, " stack "); ok && strings.HasPrefix(line, "subprog ") {
+			stack += number(strings.TrimSpace(n))
+		}
 		if i < 0 {
-			return
+			break
 		}
 		rest = rest[:i]
+	}
+	if s.Stack == 0 {
+		s.Stack = stack
 	}
 }
 
@@ -115,7 +123,7 @@ func telling(log string) (reason string, lines []string) {
 }
 
 func isStatistics(line string) bool {
-	for _, p := range []string{"processed ", "verification time ", "stack depth ", "insns processed ", "mark_precise: ", "cur state:", "old state:"} {
+	for _, p := range []string{"processed ", "verification time ", "stack depth ", "insns processed ", "subprog ", "mark_precise: ", "cur state:", "old state:"} {
 		if strings.HasPrefix(line, p) {
 			return true
 		}

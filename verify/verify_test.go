@@ -18,6 +18,9 @@ func TestParseStats(t *testing.T) {
 			Stats{Duration: 183, Stack: 24, Insns: 20, MaxStatesPerInsn: 3, States: 5, PeakStates: 4, MarkRead: 1}},
 		{"before a line of 7.2", "verification time 7 usec\nstack depth 0\nprocessed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\ninsns processed by function: 2\n",
 			Stats{Duration: 7, Insns: 2}},
+		{"7.3", "verification time 9 usec\nstack depth max 0\nsubprog 0 (main) main insns_self 219 insns_total 17872 stack 64\nsubprog 1 (f) static insns_self 213 insns_total 14287 stack 16\n" +
+			"processed 17872 insns (limit 1000000) max_states_per_insn 13 total_states 1070 peak_states 1373 mark_read 0\n",
+			Stats{Duration: 9, Stack: 80, Insns: 17872, MaxStatesPerInsn: 13, States: 1070, PeakStates: 1373}},
 		{"4.20", "processed 11 insns (limit 131072), stack depth 8\n", Stats{Insns: 11}},
 		{"nonsense", "processed -5 insns (limit 99999999999999999999) total_states x\nverification time\nstack depth a+b\n", Stats{}},
 		{"empty", "", Stats{}},
@@ -43,6 +46,9 @@ func TestTelling(t *testing.T) {
 	}
 	if reason, _ := telling(log + "\nVerification failed: a null pointer\nsee there\n"); reason != want[2] {
 		t.Errorf("with the text of 7.3: got %q, want %q", reason, want[2])
+	}
+	if reason, _ := telling(log + "stack depth max 0\nsubprog 10 (f) static insns_self 0 insns_total 0 stack 0\n"); reason != want[2] {
+		t.Errorf("with the statistics of 7.3: got %q, want %q", reason, want[2])
 	}
 	if reason, lines := telling("\x1b[31mred\nprocessed 1 insns\n"); reason != "[31mred" || len(lines) != 1 {
 		t.Errorf("control characters: got %q, %q", reason, lines)

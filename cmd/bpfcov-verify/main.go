@@ -32,12 +32,17 @@ func run(args []string, stdout io.Writer) error {
 	var o verify.Options
 	var filters globs
 	var skip int
+	var limit time.Duration
 	set := flag.NewFlagSet("bpfcov-verify", flag.ContinueOnError)
 	set.IntVar(&o.LogSize, "log-size", 0, "bytes of a failed load's log to keep, negative for none")
 	set.Var(&filters, "f", "filter, see verify.Filter; repeatable")
 	set.IntVar(&skip, "skip", 0, "number of programs to pass over first")
+	set.DurationVar(&limit, "limit", 0, "time for one program, 0 for any; a process of its own loads them then")
 	if err := set.Parse(args); err != nil {
 		return err
+	}
+	if limit > 0 {
+		return supervise(stdout, limit, skip, args[:len(args)-set.NArg()], set.Args())
 	}
 	filter, err := verify.ParseFilter(filters)
 	if err != nil {
@@ -60,7 +65,6 @@ func run(args []string, stdout io.Writer) error {
 	put := func(r verify.Record) error {
 		return errors.Join(enc.Encode(r), w.Flush())
 	}
-	start := time.Now()
 	k, err := verify.RunningKernel()
 	if err != nil {
 		return err
@@ -89,6 +93,5 @@ func run(args []string, stdout io.Writer) error {
 	if err := l.Files(inputs, want, begin, emit); err != nil {
 		return err
 	}
-	_ = start
 	return put(verify.Record{End: &verify.End{Results: n}})
 }

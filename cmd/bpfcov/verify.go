@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,13 +23,17 @@ import (
 
 type verifyFlags struct {
 	kernels, arch      []string
+	llvm               []int
+	build, instrument  bool
+	cflags             string
+	warm, cold         bool
 	emit, sort         string
 	filters            []string
-	top, jobs          int
+	top, jobs, memory  int
 	json, csv, refresh bool
 	out                string
 	modules            []string
-	timeout            time.Duration
+	timeout, program   time.Duration
 	config             string
 	matrix             bool
 	baseline           string
@@ -39,16 +44,17 @@ type verifyFlags struct {
 func newVerify() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
-		Use:   "verify [flags] OBJECT...",
+		Use:   "verify [flags] OBJECT|SOURCE.c...",
 		Short: "Load every program of BPF objects on every kernel, and say why not and at what cost",
 		Long: `Load every program of BPF objects on every kernel, and say why not and at what cost.
 
 Each program is loaded alone, with the maps it needs. Without --kernel the running kernel does it, which needs root; with it
-guests are booted. {arch} in the name of an object stands for the guest's architecture. Columns and filters are those of
-veristat. Exit status: 0 when every program that could be tried loads, 1 when one does not and no rule expects it, or when a threshold is
+guests are booted. In the name of an object {arch} stands for the guest's architecture, {llvm} for the compiler of --llvm and {build} for the
+folder of --build. A source is compiled, once for each compiler. Columns and filters are those of veristat. Exit status: 0 when every program that could be tried loads, 1 when one does not and no rule expects it, or when a threshold is
 passed, 3 when a guest could not be booted.`,
 		Example: "  bpfcov verify probe.bpf.o\n" +
 			"  bpfcov verify probe.bpf.o --kernel apt:bullseye --kernel apt:bookworm --kernel 'apt:sid/7.*'\n" +
+			"  bpfcov verify probe.bpf.c --llvm 19,22 --cflags -Iinclude --kernel apt:trixie\n" +
 			"  bpfcov verify -e prog,insns,states -s insns -n 10 -f 'insns>1000' probe.bpf.o",
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,6 +63,10 @@ passed, 3 when a guest could not be booted.`,
 	}
 	cmd.Flags().StringArrayVar(&f.kernels, "kernel", nil, "kernel `SPEC`, for example apt:bookworm or file:PATH; repeatable (default: the running kernel)")
 	cmd.Flags().StringSliceVar(&f.arch, "arch", nil, "`GOARCH` of the guests; repeatable or separated by commas (default amd64)")
+	cmd.Flags().IntSliceVar(&f.llvm, "llvm", nil, "`MAJOR` versions of clang: sources are compiled and --build is run with each; repeatable or separated by commas")
+	cmd.Flags().BoolVar(&f.build, "build", false, "run the configuration's build command first, for each architecture and compiler")
+	cmd.Flags().BoolVar(&f.instrument, "instrument", false, "compile and build with counters, as bpfcov-clang does (default: plain)")
+	cmd.Flags().StringVar(&f.cflags, "cflags", "", "`flags` for sources, separated by spaces, behind -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_…")
 	cmd.Flags().StringVarP(&f.emit, "emit", "e", "", "`columns` of the table for one kernel, separated by commas")
 	cmd.Flags().StringVarP(&f.sort, "sort", "s", "", "`columns` to sort by; ^ behind a name is ascending, v descending")
 	cmd.Flags().StringArrayVarP(&f.filters, "filter", "f", nil, "`FILTER`: FILE, FILE/PROG, !FILE/PROG, @PATH, or a condition such as insns>1000; repeatable")
@@ -66,6 +76,11 @@ passed, 3 when a guest could not be booted.`,
 	cmd.Flags().StringVar(&f.out, "out", filepath.Join("bpfcov-out", "verify"), "`folder` for verify.json, a CSV for each kernel and the logs")
 	cmd.Flags().StringSliceVar(&f.modules, "module", nil, "kernel `module` to load before; repeatable")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "time for one guest (default 30m)")
+	cmd.Flags().DurationVar(&f.program, "program-timeout", 0, "time for one program in a guest; what takes longer is a failure of class harness (default 10m)")
+	cmd.Flags().IntVar(&f.memory, "memory", 0, "memory of a guest in `MiB`, of which a program with many states may need gigabytes (default 2048, more for large objects)")
+	cmd.Flags().BoolVar(&f.warm, "warm", false, "resume guests that earlier runs have saved (default unless $CI is set)")
+	cmd.Flags().BoolVar(&f.cold, "cold", false, "boot every guest")
+	cmd.MarkFlagsMutuallyExclusive("warm", "cold")
 	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "guests at once (default: one for two processors)")
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration `FILE` with what to expect (default "+config.FileName+" if there is one)")
 	cmd.Flags().BoolVar(&f.matrix, "matrix", false, "take the kernels from the configuration's matrix")
@@ -75,27 +90,6 @@ passed, 3 when a guest could not be booted.`,
 	cmd.Flags().StringVar(&f.plot, "plot", "", "draw the instructions of each program over the kernels to `FILE`, as SVG")
 	cmd.Flags().BoolVar(&f.refresh, "refresh", false, "look for newer kernels in the archives")
 	return cmd
-}
-
-// verifyInputs finds the objects for an architecture and gives them names that tell them apart.
-func verifyInputs(args []string, arch string) ([]verify.Input, error) {
-	var list []verify.Input
-	count := map[string]int{}
-	for _, a := range args {
-		path := strings.ReplaceAll(a, "{arch}", arch)
-		if _, err := os.Stat(path); err != nil {
-			return nil, err
-		}
-		list = append(list, verify.Input{Name: filepath.Base(path), Path: path})
-		count[filepath.Base(path)]++
-	}
-	for i := range list {
-		if count[list[i].Name] > 1 {
-			list[i].Name = filepath.ToSlash(filepath.Clean(list[i].Path))
-			list[i].Name = strings.ReplaceAll(list[i].Name, "/", ":") // a slash separates file and program in filters
-		}
-	}
-	return list, nil
 }
 
 func runVerify(ctx context.Context, stdout io.Writer, f verifyFlags, args []string) error {
@@ -116,10 +110,12 @@ func runVerify(ctx context.Context, stdout io.Writer, f verifyFlags, args []stri
 		}
 	}
 	switch {
-	case f.csv && len(f.kernels)*max(1, len(f.arch)) > 1:
-		return usagef("--csv has no column for kernels: use one kernel, or the CSV files that %s gets", f.out)
+	case f.csv && len(f.kernels)*max(1, len(f.arch))*max(1, len(f.llvm)) > 1:
+		return usagef("--csv has no column for cells: use one kernel and compiler, or the CSV files that %s gets", f.out)
 	case f.csv && f.json:
 		return usagef("--csv or --json, not both")
+	case f.memory < 0 || f.program < 0 || f.timeout < 0 || f.jobs < 0 || f.top < 0:
+		return usagef("--memory, --timeout, --program-timeout, -j and -n: want none below 0")
 	case len(f.arch) > 0 && len(f.kernels) == 0:
 		return usagef("--arch needs --kernel")
 	}
@@ -127,7 +123,13 @@ func runVerify(ctx context.Context, stdout io.Writer, f verifyFlags, args []stri
 	if err != nil {
 		return err
 	}
-	run, err := verifyCells(ctx, f, filter, args)
+	objects := &verifyInputs{args: args, out: filepath.Join(f.out, "objects"), cflags: strings.Fields(f.cflags), instrumented: f.instrument}
+	if f.build {
+		if objects.build = judge.config; objects.build.Build == "" {
+			return usagef("--build: the configuration has no build command")
+		}
+	}
+	run, err := verifyCells(ctx, f, filter, objects)
 	if run == nil {
 		return err
 	}
@@ -170,10 +172,33 @@ func verifyColumns() []verify.Column {
 	return cols
 }
 
-// verifyCells loads the objects, here or in guests.
-func verifyCells(ctx context.Context, f verifyFlags, filter *verify.Filter, args []string) (*verify.Run, error) {
+// verifyCells loads the objects, here or in guests, of one compiler after the other.
+func verifyCells(ctx context.Context, f verifyFlags, filter *verify.Filter, objects *verifyInputs) (*verify.Run, error) {
+	run := &verify.Run{Version: verify.RunVersion}
+	llvms := f.llvm
+	if len(llvms) == 0 {
+		llvms = []int{0}
+	}
+	var errs error
+	for _, llvm := range llvms {
+		list, err := verifyWith(ctx, f, filter, func(arch string) ([]verify.Input, error) { return objects.of(ctx, arch, llvm) }, llvm)
+		if list == nil {
+			return nil, err
+		}
+		errs = errors.Join(errs, err)
+		for _, c := range list {
+			if c.LLVM = llvm; llvm != 0 {
+				c.Name += "-llvm" + strconv.Itoa(llvm)
+			}
+			run.Cells = append(run.Cells, c)
+		}
+	}
+	return run, errs
+}
+
+func verifyWith(ctx context.Context, f verifyFlags, filter *verify.Filter, objects func(arch string) ([]verify.Input, error), llvm int) ([]verify.Cell, error) {
 	if len(f.kernels) == 0 {
-		inputs, err := verifyInputs(args, runtime.GOARCH)
+		inputs, err := objects(runtime.GOARCH)
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +206,7 @@ func verifyCells(ctx context.Context, f verifyFlags, filter *verify.Filter, args
 		if err != nil {
 			return nil, err
 		}
-		return &verify.Run{Version: verify.RunVersion, Cells: []verify.Cell{*c}}, nil
+		return []verify.Cell{*c}, nil
 	}
 	points, err := matrix.Expand(config.Matrix{Kernels: f.kernels, Arch: f.arch})
 	if err != nil {
@@ -189,20 +214,25 @@ func verifyCells(ctx context.Context, f verifyFlags, filter *verify.Filter, args
 	}
 	inputs := map[string][]verify.Input{}
 	for _, p := range points {
-		if inputs[p.Arch], err = verifyInputs(args, p.Arch); err != nil {
+		if inputs[p.Arch] != nil {
+			continue
+		}
+		if inputs[p.Arch], err = objects(p.Arch); err != nil {
 			return nil, err
 		}
 	}
 	r := &cells.Runner{
 		Points: points, Inputs: func(arch string) ([]verify.Input, error) { return inputs[arch], nil },
 		Filters: filter.Globs(), Modules: f.modules, Store: newStore(f.refresh), Out: filepath.Join(f.out, "cells"),
-		Jobs: f.jobs, Timeout: f.timeout, Progress: warn,
+		Jobs: f.jobs, Timeout: f.timeout, ProgramTimeout: f.program, MemoryMiB: f.memory, Progress: warn,
 	}
-	list, err := r.Run(ctx)
-	if list == nil {
-		return nil, err
+	if llvm != 0 {
+		r.Out += "-llvm" + strconv.Itoa(llvm)
 	}
-	return &verify.Run{Version: verify.RunVersion, Cells: list}, err
+	if f.warm || f.cold {
+		r.Warm = &f.warm
+	}
+	return r.Run(ctx)
 }
 
 // writeVerify writes what a run leaves behind. Only what has these names is replaced.

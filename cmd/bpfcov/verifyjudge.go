@@ -14,6 +14,7 @@ import (
 
 // judge decides what of a run of `bpfcov verify` is a failure: by rules, by another run, by thresholds.
 type judge struct {
+	config   *config.Config
 	expect   verify.Expectations
 	baseline *verify.Run
 	limits   []verify.Threshold
@@ -37,6 +38,7 @@ func newJudge(f *verifyFlags) (*judge, error) {
 	case err != nil:
 		return nil, &exitError{exitUsage, err}
 	}
+	j.config = c
 	for _, e := range c.Verify.Expect {
 		j.expect = append(j.expect, verify.Expectation{
 			Program: e.Program, Cells: e.Cells, Verdict: verify.Verdict(e.Verdict), Class: verify.Class(e.Class), Reason: e.Reason,
@@ -82,7 +84,7 @@ func (j *judge) compare(run *verify.Run) {
 		c := &run.Cells[i]
 		for n := range c.Results {
 			r := &c.Results[n]
-			if why := j.expect.Unexpected(c, r); why != "" && !j.failedBefore(c.Name, r) {
+			if why := j.expect.Unexpected(c, r); why != "" && !j.failedBefore(c, len(run.Cells) == 1, r) {
 				name := r.File
 				if r.Program != "" {
 					name += "/" + r.Program
@@ -94,18 +96,17 @@ func (j *judge) compare(run *verify.Run) {
 }
 
 // failedBefore reports whether a program that fails did so in the baseline, of which the comparison tells.
-func (j *judge) failedBefore(cell string, r *verify.Result) bool {
+func (j *judge) failedBefore(c *verify.Cell, only bool, r *verify.Result) bool {
 	if j.baseline == nil || r.Verdict != verify.Failed {
 		return false
 	}
-	for _, c := range j.baseline.Cells {
-		if c.Name != cell && len(j.baseline.Cells) > 1 {
-			continue
-		}
-		for i := range c.Results {
-			if b := &c.Results[i]; b.File == r.File && b.Program == r.Program {
-				return b.Verdict == verify.Failed
-			}
+	b := j.baseline.Counterpart(c, only)
+	if b == nil {
+		return false
+	}
+	for i := range b.Results {
+		if b := &b.Results[i]; b.File == r.File && b.Program == r.Program {
+			return b.Verdict == verify.Failed
 		}
 	}
 	return false

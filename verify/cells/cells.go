@@ -2,6 +2,7 @@
 package cells
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,8 +42,13 @@ type Runner struct {
 	Out string
 	// Jobs is the number of guests at once; 0 means one for each two processors.
 	Jobs int
-	// Timeout is how long one guest may take; 0 means 30 minutes.
-	Timeout time.Duration
+	// Timeout is how long one guest may take; 0 means 30 minutes. ProgramTimeout is how long one program may; 0 means 10 minutes. What takes
+	// longer is of [verify.ClassHarness], and the rest goes on.
+	Timeout, ProgramTimeout time.Duration
+	// MemoryMiB is the memory of a guest; 0 means 2048, and more for large objects.
+	MemoryMiB int
+	// Warm resumes saved guests, see [matrix.Warm]; nil is its default.
+	Warm *bool
 	// Progress, if not nil, is told what happens, a line each.
 	Progress func(format string, args ...any)
 
@@ -178,7 +184,8 @@ func (r *Runner) boot(ctx context.Context, c *verify.Cell, k *kernels.Kernel, bi
 			unread[c.Results[i].File] = true
 		}
 	}
-	command := []string{"/bin/bpfcov-verify", "-log-size", strconv.Itoa(logSize), "-skip", strconv.Itoa(skip)}
+	limit := cmp.Or(r.ProgramTimeout, 10*time.Minute)
+	command := []string{"/bin/bpfcov-verify", "-limit", limit.String(), "-log-size", strconv.Itoa(logSize), "-skip", strconv.Itoa(skip)}
 	for _, f := range r.Filters {
 		command = append(command, "-f", f)
 	}
@@ -192,21 +199,24 @@ func (r *Runner) boot(ctx context.Context, c *verify.Cell, k *kernels.Kernel, bi
 			size += st.Size()
 		}
 	}
-	timeout := r.Timeout
-	if timeout == 0 {
-		timeout = 30 * time.Minute
+	timeout := cmp.Or(r.Timeout, 30*time.Minute)
+	memory := cmp.Or(r.MemoryMiB, 2048)
+	for r.MemoryMiB == 0 && memory < 2048+int(2*size>>20) { // in steps, as saved guests are kept by size
+		memory *= 2
 	}
 	out := filepath.Join(r.Out, c.Name)
 	cfg := vm.CellConfig{
 		Kernel: k, Files: files, OutDir: out, OptionalModules: r.Modules,
 		Tests:     []guest.Test{{Name: "verify", Command: command, Unwatched: true, Timeout: timeout}},
-		MemoryMiB: 1024 + int(2*size>>20), BootTimeout: 3 * time.Minute,
+		MemoryMiB: memory, BootTimeout: 3 * time.Minute, Warm: matrix.Warm(r.Warm, k.Arch),
 		Events: func(e vm.Event) {
 			switch e.Kind {
 			case vm.EventBootFail:
 				r.progress("%s: boot %d: %s", c.Name, e.Attempt, e.Text)
 			case vm.EventHello:
 				r.progress("%s: %s is up after %.1f s", c.Name, k.Release, e.Boot.Seconds())
+			case vm.EventSaved:
+				r.progress("%s: a guest was saved after %.1f s", c.Name, e.Boot.Seconds())
 			case vm.EventLog:
 				r.progress("%s: %s", c.Name, e.Text)
 			}

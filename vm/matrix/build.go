@@ -41,8 +41,8 @@ func (e *TestError) Error() string { return fmt.Sprintf("test %s for %s: %v", e.
 
 func (e *TestError) Unwrap() error { return e.Err }
 
-// targetArch returns what libbpf's bpf_tracing.h wants behind __TARGET_ARCH_.
-func targetArch(goarch string) string {
+// TargetArch returns what libbpf's bpf_tracing.h wants behind __TARGET_ARCH_.
+func TargetArch(goarch string) string {
 	switch goarch {
 	case "amd64":
 		return "x86"
@@ -76,10 +76,11 @@ func (r *Runner) main(arch string) variant {
 // buildEnv is the environment of a build script, documented in docs/config.md.
 func (r *Runner) buildEnv(v variant) []string {
 	arch := v.arch
-	env := append(os.Environ(),
+	env := append(os.Environ(), r.Env...)
+	env = append(env,
 		"GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0",
 		"CLANG="+r.Clang, "BPF2GO_CC="+r.Clang,
-		"BPFCOV_ARCH="+arch, "BPFCOV_TARGET_ARCH="+targetArch(arch),
+		"BPFCOV_ARCH="+arch, "BPFCOV_TARGET_ARCH="+TargetArch(arch),
 		"BPFCOV_BUILD_DIR="+v.buildDir(),
 		"BPFCOV_META_DIR="+v.metaDir(),
 		"BPFCOV_POLICY="+v.policy)
@@ -132,6 +133,15 @@ func (r *Runner) build(ctx context.Context, v variant) error {
 		return &BuildError{Arch: v.arch, Err: err, Log: logPath, Tail: tail(logPath, 20)}
 	}
 	return nil
+}
+
+// Build runs the build script for one architecture, without anything else of a run, and returns the folder that it was given for its files.
+func (r *Runner) Build(ctx context.Context, arch string) (dir string, err error) {
+	if err := r.openPolicy(); err != nil {
+		return "", err
+	}
+	v := r.main(arch)
+	return v.buildDir(), r.build(ctx, v)
 }
 
 // tail returns the last n lines of a file, at most 8 KiB.

@@ -38,6 +38,8 @@ type Runner struct {
 	Lock *kernels.Lock
 	// Clang is the compiler that build scripts get as one word, Strip the llvm-strip for bpf2go.
 	Clang, Strip string
+	// Env is added to the environment of build scripts.
+	Env []string
 	// LLVM is the major version of the compiler behind Clang, for the records; 0 if not known.
 	LLVM int
 	// Jobs is the number of cells at once; 0 means what cores and memory bear.
@@ -351,17 +353,17 @@ func (r *Runner) cellConfig(c *Cell, set testSet) vm.CellConfig {
 		Kernel: c.Kernel, LLVM: r.LLVM, Tests: patient(set.tests), Files: set.files,
 		Modules: required, OptionalModules: optional,
 		MemoryMiB: r.Config.VM.Memory, CPUs: r.Config.VM.CPUs, BootTimeout: time.Duration(r.Config.VM.BootTimeout),
-		Warm: r.warm(c.Point.Arch), FreshGuest: r.Config.VM.FreshGuest, AllowSplats: r.Config.VM.AllowSplats,
+		Warm: Warm(r.Config.VM.Warm, c.Point.Arch), FreshGuest: r.Config.VM.FreshGuest, AllowSplats: r.Config.VM.AllowSplats,
 		OutDir: filepath.Join(r.Out, "cells", c.Name),
 		Events: func(e vm.Event) { r.event(c, e) },
 	}
 }
 
-// warm is whether saved guests are used. Not on riscv64, unless somebody asks for it: QEMU 7.2 resumes its guests to hello,
-// and in two of four tries the guest then stopped in its first test.
-func (r *Runner) warm(arch string) bool {
-	if w := r.Config.VM.Warm; w != nil {
-		return *w
+// Warm is whether saved guests are used, of choice if that is not nil. Not on riscv64, unless somebody asks for it: QEMU 7.2 resumes
+// its guests to hello, and in two of four tries the guest then stopped in its first test.
+func Warm(choice *bool, arch string) bool {
+	if choice != nil {
+		return *choice
 	}
 	return os.Getenv("CI") == "" && arch != "riscv64"
 }
