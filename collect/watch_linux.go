@@ -219,7 +219,7 @@ func (w *watcher) earlierPrograms() {
 				w.found(info, StateNotLoaded)
 			}
 		}
-		unix.Close(fd)
+		bpfsys.Close(fd)
 	}
 }
 
@@ -347,10 +347,15 @@ func (w *watcher) finish(working <-chan struct{}) {
 
 // settle reads the counters until they stand still.
 func (w *watcher) settle() []ObjectCounters {
-	deadline := time.Now().Add(w.o.Settle)
+	deadline, pause := time.Now().Add(w.o.Settle), max(0, min(10*time.Millisecond, w.o.Settle))
+	if w.table.many(fewHeld) {
+		// Most of them cannot count any more, and one reading will do, once what ran at the end has ended.
+		time.Sleep(pause)
+		w.retire()
+	}
 	objects := w.objects()
 	for len(objects) > 0 && time.Now().Before(deadline) {
-		time.Sleep(min(10*time.Millisecond, w.o.Settle))
+		time.Sleep(pause)
 		again := w.objects()
 		same := sameCounters(objects, again)
 		objects = again
@@ -359,6 +364,12 @@ func (w *watcher) settle() []ObjectCounters {
 		}
 	}
 	return objects
+}
+
+func (w *watcher) retire() {
+	w.reading.Lock()
+	defer w.reading.Unlock()
+	w.table.retire()
 }
 
 // snapshots calls the option's function while counters change, until the returned function is called.
@@ -376,10 +387,8 @@ func (w *watcher) snapshots() (stop func()) {
 				return
 			case <-tick.C:
 			}
-			if w.table.crowded() {
-				w.reading.Lock()
-				w.table.retire()
-				w.reading.Unlock()
+			if w.table.many(maxHeld) {
+				w.retire()
 			}
 			if w.o.Snapshot == nil {
 				continue

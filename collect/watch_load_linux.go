@@ -9,8 +9,6 @@ import (
 	"hash/maphash"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/bpfcov/bpfcov/collect/internal/bpfsys"
 	"github.com/bpfcov/bpfcov/collect/internal/notify"
 	"github.com/bpfcov/bpfcov/collect/liveness"
@@ -71,8 +69,7 @@ func (w *watcher) progLoad(c *notify.Call) {
 	}
 	attr := bpfsys.ParseLoadAttr(attrBytes)
 	cp, known := w.capture(c, attr)
-	valid := w.l.Valid(c.ID)
-	w.l.Continue(c.ID)
+	valid := w.l.Continue(c.ID)
 
 	w.mu.Lock()
 	w.total++
@@ -101,9 +98,9 @@ type captured struct {
 	tid   int
 	insns []byte
 	refs  []liveness.Ref
-	fdOf  map[int32]int32 // index into the descriptor array -> descriptor
-	own   map[int32]int   // descriptor of the loader -> copy
-	kinds map[int32]uint64
+	fdOf  map[int32]int32       // index into the descriptor array -> descriptor
+	own   map[int32]int         // descriptor of the loader -> copy
+	kinds map[int32]uint64      // descriptor of a map of the loader -> what it is to the verifier; 0 with counters
 	maps  map[int32]*counterMap // descriptor of the loader -> counter map
 	license, funcInfo, lineInfo,
 	coreRelos []byte
@@ -113,7 +110,7 @@ type captured struct {
 
 func (cp *captured) close() {
 	for _, fd := range cp.own {
-		unix.Close(fd)
+		bpfsys.Close(fd)
 	}
 	cp.own = nil
 }
@@ -131,7 +128,9 @@ func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) (cp *captured, 
 		return nil, false
 	}
 	cp = &captured{attr: attr, tid: c.TID, insns: make([]byte, 8*attr.InsnCnt)}
-	if bpfsys.ReadMemory(c.TID, attr.Insns, cp.insns) != nil {
+	license := make([]byte, licenseStep-attr.License%licenseStep)
+	both, err := bpfsys.ReadTwo(c.TID, attr.Insns, cp.insns, attr.License, license)
+	if err != nil {
 		return nil, false
 	}
 	cp.refs = liveness.Refs(cp.insns, w.order)
@@ -145,14 +144,17 @@ func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) (cp *captured, 
 		return nil, false
 	}
 	if cp.proc == nil {
-		var err error
 		if cp.proc, err = w.procs.find(cp.tid); err != nil {
 			cp.close()
 			return nil, false
 		}
 	}
 	cp.copyMaps(w, func(liveness.Ref) bool { return true })
-	cp.license = cp.readString(attr.License)
+	if n := bytes.IndexByte(license, 0); both && n >= 0 {
+		cp.license = license[:n+1]
+	} else {
+		cp.license = cp.readString(attr.License)
+	}
 	if attr.AttachFD != 0 {
 		cp.copyFD(int32(attr.AttachFD))
 	}
@@ -162,7 +164,7 @@ func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) (cp *captured, 
 	known = l != nil && (l.busy || l.verdict.Verdict != VerdictUnknown)
 	w.mu.Unlock()
 	if !known {
-		cp.copyRest(w.order)
+		cp.copyRest(w)
 	}
 	return cp, known
 }
@@ -178,7 +180,7 @@ func (cp *captured) copyMaps(w *watcher, want func(liveness.Ref) bool) (any bool
 			continue
 		}
 		any = true
-		if _, ok := cp.own[fd]; ok || len(cp.own) > maxLoadFDs {
+		if _, ok := cp.kinds[fd]; ok || len(cp.kinds) > maxLoadFDs {
 			continue
 		}
 		if cp.proc == nil {
@@ -192,11 +194,12 @@ func (cp *captured) copyMaps(w *watcher, want func(liveness.Ref) bool) (any bool
 			cp.miss("map descriptor %d: %v", fd, err)
 			continue
 		}
-		cp.own[fd] = own
-		m, kind := w.table.adopt(own, info, cp.proc)
-		cp.kinds[fd] = kind
-		if m != nil {
+		m, kind, taken := w.table.adopt(own, info, cp.proc)
+		if cp.kinds[fd] = kind; m != nil {
 			cp.maps[fd] = m
+		}
+		if !taken {
+			cp.own[fd] = own
 		}
 	}
 	return any
@@ -227,8 +230,19 @@ func (cp *captured) listed(i int32, order binary.ByteOrder) (int32, bool) {
 }
 
 // copyRest copies what is needed to load the program once more.
-func (cp *captured) copyRest(order binary.ByteOrder) {
-	a := cp.attr
+func (cp *captured) copyRest(w *watcher) {
+	a, order := cp.attr, w.order
+	for fd, m := range cp.maps {
+		if _, ok := cp.own[fd]; ok {
+			continue
+		}
+		own, err := w.table.duplicate(m)
+		if err != nil {
+			cp.miss("descriptor of a map with counters: %v", err)
+			continue
+		}
+		cp.own[fd] = own
+	}
 	cp.funcInfo = cp.readArray("function info", a.FuncInfo, a.NrFuncInfo, a.FuncInfoRec)
 	cp.lineInfo = cp.readArray("line info", a.LineInfo, a.NrLineInfo, a.LineInfoRec)
 	cp.coreRelos = cp.readArray("CO-RE relocations", a.CoreRelos, a.NrCoreRel, a.CoreReloRec)
@@ -294,12 +308,14 @@ func (cp *captured) readArray(what string, addr uint64, n, size uint32) []byte {
 	return b
 }
 
+// licenseStep is a power of two: up to the next multiple of it there is no page boundary.
+const licenseStep = 32
+
 // readString reads a short zero-terminated string, which may end just before unreadable memory.
 func (cp *captured) readString(addr uint64) []byte {
 	var s []byte
 	for len(s) < maxLoadLicense {
-		// Up to the next multiple of 32 there is no page boundary.
-		b := make([]byte, 32-addr%32)
+		b := make([]byte, licenseStep-addr%licenseStep)
 		if err := bpfsys.ReadMemory(cp.tid, addr, b); err != nil {
 			cp.miss("license: %v", err)
 			return nil
@@ -402,7 +418,7 @@ func (w *watcher) again(l *load, cp *captured) {
 
 func (l *load) closeFDs() {
 	for _, fd := range l.fds {
-		unix.Close(fd)
+		bpfsys.Close(fd)
 	}
 	l.fds = nil
 }

@@ -16,8 +16,8 @@ import (
 )
 
 // maxHeld is the number of counter maps that are held open before those that nobody can count in any
-// more are read for the last time and closed.
-const maxHeld = 128
+// more are read for the last time and closed; fewHeld is the number that may as well be read again and again at the end.
+const maxHeld, fewHeld = 128, 16
 
 // counterMap is one map with counters, held open so that it outlives its loader.
 type counterMap struct {
@@ -64,27 +64,31 @@ func newMapTable(order binary.ByteOrder, earlier bool) *mapTable {
 		}
 		// Programs of an earlier run may be attached and count on.
 		if info, err := bpfsys.GetMapInfo(fd); err == nil {
-			if m, _ := t.adopt(fd, info, nil); m != nil {
+			m, _, taken := t.adopt(fd, info, nil)
+			if m != nil {
 				m.before = true
 			}
+			if taken {
+				continue
+			}
 		}
-		unix.Close(fd)
+		bpfsys.Close(fd)
 	}
 }
 
 // adopt returns the counter map of a descriptor, or nil and a hash of what the verifier may look at in
-// a map of another kind. The descriptor remains the caller's.
-func (t *mapTable) adopt(fd int, info bpfsys.MapInfo, owner *process) (*counterMap, uint64) {
+// a map of another kind. The descriptor remains the caller's unless it was taken to hold the map by.
+func (t *mapTable) adopt(fd int, info bpfsys.MapInfo, owner *process) (m *counterMap, kind uint64, taken bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if m := t.held[info.ID]; m != nil {
 		if owner != nil {
 			m.before, m.owner = false, owner
 		}
-		return m, 0
+		return m, 0, false
 	}
 	if h, ok := t.other[info.ID]; ok {
-		return nil, h
+		return nil, h, false
 	}
 	var h maphash.Hash
 	h.SetSeed(t.seed)
@@ -92,46 +96,51 @@ func (t *mapTable) adopt(fd int, info bpfsys.MapInfo, owner *process) (*counterM
 		h.Write(binary.NativeEndian.AppendUint32(nil, v))
 	}
 	if info.IsData() {
+		held := fd
 		value := make([]byte, info.ValueSize)
-		if bpfsys.LookupFirst(fd, value) == nil {
-			if info.ReadOnly() {
-				h.Write(value) // the verifier folds constants of a frozen map
-			} else if m := t.hold(fd, info, value); m != nil {
-				m.owner = owner
-				return m, 0
+		err := bpfsys.LookupFirst(fd, value)
+		if err == unix.EPERM { // a descriptor for writing only
+			if held, err = bpfsys.OpenMap(info.ID); err == nil {
+				err = bpfsys.LookupFirst(held, value)
 			}
+		}
+		switch {
+		case err != nil:
+		case info.ReadOnly():
+			h.Write(value) // the verifier folds constants of a frozen map
+		default:
+			if blocks := ParseBlocks(value, t.order); len(blocks) > 0 {
+				m := &counterMap{id: info.ID, fd: held, size: len(value), blocks: blocks, owner: owner}
+				if info.ID <= t.newer {
+					m.base = value
+				}
+				t.held[info.ID] = m
+				return m, 0, held == fd
+			}
+		}
+		if held != fd {
+			bpfsys.Close(held)
 		}
 	}
 	t.other[info.ID] = h.Sum64()
-	return nil, t.other[info.ID]
+	return nil, t.other[info.ID], false
 }
 
-// hold opens a map once more when its value is counters.
-func (t *mapTable) hold(fd int, info bpfsys.MapInfo, value []byte) *counterMap {
-	blocks := ParseBlocks(value, t.order)
-	if blocks == nil || len(blocks) == 0 {
-		return nil
-	}
-	// By id: the caller's descriptor may be for writing only.
-	own, err := bpfsys.OpenMap(info.ID)
-	if err != nil {
-		if own, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
-			return nil
-		}
-	}
-	m := &counterMap{id: info.ID, fd: own, size: len(value), blocks: blocks}
-	if info.ID <= t.newer {
-		m.base = value
-	}
-	t.held[info.ID] = m
-	return m
-}
-
-// crowded reports whether there are so many maps that retire is due.
-func (t *mapTable) crowded() bool {
+// duplicate returns another descriptor of a map that is held.
+func (t *mapTable) duplicate(m *counterMap) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.held) > maxHeld
+	if t.held[m.id] != m {
+		return -1, unix.EBADF // its loader was killed
+	}
+	return unix.FcntlInt(uintptr(m.fd), unix.F_DUPFD_CLOEXEC, 3)
+}
+
+// many reports whether more than limit maps are held.
+func (t *mapTable) many(limit int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.held) > limit
 }
 
 // snapshot returns the held maps, by id.
@@ -211,7 +220,7 @@ func (t *mapTable) retire() {
 			continue
 		}
 		info, err := bpfsys.PeekProg(fd)
-		unix.Close(fd)
+		bpfsys.Close(fd)
 		if err != nil {
 			continue
 		}
@@ -228,7 +237,7 @@ func (t *mapTable) retire() {
 		t.newer = max(t.newer, m.id)
 		t.mu.Unlock()
 		t.addTo(t.folded, m)
-		unix.Close(m.fd)
+		bpfsys.Close(m.fd)
 	}
 }
 
@@ -236,7 +245,7 @@ func (t *mapTable) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, m := range t.held {
-		unix.Close(m.fd)
+		bpfsys.Close(m.fd)
 	}
 	clear(t.held)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -58,19 +59,32 @@ func (p *process) close() {
 // processes finds the process of a thread. A notification names the thread, and descriptors can only be
 // had from a process. It is not safe for concurrent use.
 type processes struct {
-	byTID map[int]*process
+	byTID map[int]thread
 	byPID map[int]*process
 }
 
+// thread is a thread of a process, as of the time when that was looked up.
+type thread struct {
+	*process
+	at time.Time
+}
+
+// fresh is how long a thread's id is taken for the same thread's. The kernel gives ids out in turns, of at least
+// 32768, so that no thread could end and another one get its id.
+const fresh = 10 * time.Millisecond
+
 // find returns the process of a thread that is stopped, so that the thread exists.
 func (ps *processes) find(tid int) (*process, error) {
-	if p := ps.byTID[tid]; p != nil && p.alive() {
-		// The process is the one that it was; is the thread still in it?
-		if tid == p.pid {
-			return p, nil
+	now := time.Now()
+	if t := ps.byTID[tid]; t.process != nil {
+		if now.Sub(t.at) < fresh {
+			ps.byTID[tid] = thread{t.process, now}
+			return t.process, nil
 		}
-		if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", p.pid, tid)); err == nil {
-			return p, nil
+		// If the process is the one that it was: is the thread still in it?
+		if t.alive() && t.has(tid) {
+			ps.byTID[tid] = thread{t.process, now}
+			return t.process, nil
 		}
 	}
 	pid, privileged, err := threadGroup(tid)
@@ -85,13 +99,22 @@ func (ps *processes) find(tid int) (*process, error) {
 			p.pidfd = -1
 		}
 		if ps.byPID == nil {
-			ps.byPID, ps.byTID = map[int]*process{}, map[int]*process{}
+			ps.byPID, ps.byTID = map[int]*process{}, map[int]thread{}
 		}
 		ps.byPID[pid] = p
 	}
 	p.privileged = privileged
-	ps.byTID[tid] = p
+	ps.byTID[tid] = thread{p, now}
 	return p, nil
+}
+
+// has reports whether a thread is one of the process, which lives.
+func (p *process) has(tid int) bool {
+	if tid == p.pid {
+		return true
+	}
+	_, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", p.pid, tid))
+	return err == nil
 }
 
 // sweep forgets processes that have ended, when there are more than limit.
@@ -105,8 +128,8 @@ func (ps *processes) sweep(limit int) {
 			delete(ps.byPID, pid)
 		}
 	}
-	for tid, p := range ps.byTID {
-		if !p.alive() {
+	for tid, t := range ps.byTID {
+		if !t.alive() {
 			delete(ps.byTID, tid)
 		}
 	}
@@ -154,7 +177,7 @@ func (p *process) descriptor(fd int32) (int, error) {
 	if p.pidfd < 0 {
 		return -1, errors.New("no pidfd")
 	}
-	return unix.PidfdGetfd(p.pidfd, int(fd), 0)
+	return bpfsys.GetFD(p.pidfd, fd)
 }
 
 // mapDescriptor returns a copy of a descriptor of a map and what the kernel says of the map.
@@ -176,7 +199,7 @@ func (p *process) mapDescriptor(tid int, fd int32) (int, bpfsys.MapInfo, error) 
 	}
 	info, err := bpfsys.GetMapInfo(own)
 	if err != nil {
-		unix.Close(own)
+		bpfsys.Close(own)
 		return -1, info, err
 	}
 	return own, info, nil

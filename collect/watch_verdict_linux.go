@@ -69,7 +69,7 @@ func (w *watcher) scan() {
 			continue // gone already
 		}
 		w.inspect(fd)
-		unix.Close(fd)
+		bpfsys.Close(fd)
 	}
 }
 
@@ -97,7 +97,7 @@ func (w *watcher) inspect(fd int) {
 		return
 	}
 	l.actual = info
-	w.pending = slices.DeleteFunc(w.pending, func(p *load) bool { return p == l })
+	w.forget(l)
 }
 
 // match returns the load that a new program may be the result of.
@@ -121,10 +121,13 @@ func (w *watcher) sweepMaps(info *bpfsys.ProgInfo) {
 		if err != nil {
 			continue
 		}
+		taken := false
 		if mi, err := bpfsys.GetMapInfo(fd); err == nil && id > w.firstMap {
-			w.table.adopt(fd, mi, nil)
+			_, _, taken = w.table.adopt(fd, mi, nil)
 		}
-		unix.Close(fd)
+		if !taken {
+			bpfsys.Close(fd)
+		}
 	}
 }
 
@@ -169,7 +172,7 @@ func (w *watcher) judge(l *load) {
 		v = w.verdictOf(l, actual)
 		if v.Verified == 0 && l.repeat != nil && !late { // before Linux 5.16
 			if fd, log, err := l.repeat.Do(bpfsys.LogStats, statsLog); err == nil {
-				unix.Close(fd)
+				bpfsys.Close(fd)
 				v.Verified = processed(log)
 			}
 		}
@@ -183,7 +186,15 @@ func (w *watcher) judge(l *load) {
 	l.closeFDs()
 	l.decide(v)
 	l.repeat, l.busy = nil, false
+	if v.Verdict == VerdictOK { // nothing that turns up later says more
+		w.forget(l)
+	}
 	w.changed = true
+}
+
+// forget ends the search for a load's own program.
+func (w *watcher) forget(l *load) {
+	w.pending = slices.DeleteFunc(w.pending, func(p *load) bool { return p == l })
 }
 
 // await waits for the loader's own program for a while.
@@ -237,7 +248,7 @@ func (w *watcher) repeat(l *load) verdict {
 	fd, log, err := l.repeat.Do(bpfsys.LogStats, statsLog)
 	if err == nil {
 		info, ierr := bpfsys.GetProg(fd)
-		unix.Close(fd)
+		bpfsys.Close(fd)
 		if ierr != nil {
 			return verdict{Verdict: VerdictOK, Verified: processed(log)}
 		}
@@ -260,7 +271,7 @@ func (w *watcher) repeat(l *load) verdict {
 		// Without statistics, which newer kernels put last, in ever more lines.
 		fd, full, err := l.repeat.Do(bpfsys.LogBranches, size)
 		if err == nil { // it depends on something that has changed meanwhile
-			unix.Close(fd)
+			bpfsys.Close(fd)
 			return verdict{Verdict: VerdictUnknown, Reason: "refused with " + errno + " once, and accepted later"}
 		}
 		if full != "" {

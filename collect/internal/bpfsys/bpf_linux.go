@@ -25,8 +25,9 @@ const (
 	maxInfoElements = 1 << 20
 )
 
+// bpf is a raw system call: none of its commands blocks. See [collect/internal/notify.Listener] for why.
 func bpf(cmd int, attr unsafe.Pointer, size uintptr) (int, error) {
-	n, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(cmd), uintptr(attr), size)
+	n, _, errno := unix.RawSyscall(unix.SYS_BPF, uintptr(cmd), uintptr(attr), size)
 	if errno != 0 {
 		return -1, errno
 	}

@@ -88,8 +88,11 @@ func (l *Load) Do(level, logSize int) (fd int, log string, err error) {
 	size := unsafe.Sizeof(a)
 	restore := blockSignals()
 	for range 5 {
-		fd, err = bpf(cmdProgLoad, unsafe.Pointer(&a), size)
-		if err != unix.EAGAIN {
+		n, _, errno := unix.Syscall(unix.SYS_BPF, cmdProgLoad, uintptr(unsafe.Pointer(&a)), size)
+		if fd, err = int(n), nil; errno != 0 {
+			fd, err = -1, errno
+		}
+		if errno != unix.EAGAIN {
 			break
 		}
 	}
@@ -116,19 +119,58 @@ func blockSignals() (restore func()) {
 // ReadMemory reads from another process or thread. It reads all of b or fails.
 func ReadMemory(tid int, addr uint64, b []byte) error {
 	for len(b) > 0 {
-		local := []unix.Iovec{{Base: &b[0]}}
-		local[0].SetLen(len(b))
-		n, err := unix.ProcessVMReadv(tid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(b)}}, 0)
+		n, err := readMemory(tid, []unix.Iovec{iovec(b)}, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(b)}})
 		if err != nil {
 			return err
-		}
-		if n == 0 {
-			return unix.EFAULT
 		}
 		b, addr = b[n:], addr+uint64(n)
 	}
 	return nil
 }
+
+// ReadTwo is [ReadMemory] of two pieces at once. It reads all of a or fails, and reports whether it read all of b.
+func ReadTwo(tid int, addrA uint64, a []byte, addrB uint64, b []byte) (both bool, err error) {
+	if len(a) == 0 || len(b) == 0 {
+		return false, ReadMemory(tid, addrA, a)
+	}
+	n, err := readMemory(tid, []unix.Iovec{iovec(a), iovec(b)},
+		[]unix.RemoteIovec{{Base: uintptr(addrA), Len: len(a)}, {Base: uintptr(addrB), Len: len(b)}})
+	if err == nil && n < len(a) {
+		err = ReadMemory(tid, addrA+uint64(n), a[n:])
+	}
+	return n == len(a)+len(b), err
+}
+
+func iovec(b []byte) unix.Iovec {
+	v := unix.Iovec{Base: &b[0]}
+	v.SetLen(len(b))
+	return v
+}
+
+func readMemory(tid int, local []unix.Iovec, remote []unix.RemoteIovec) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_PROCESS_VM_READV, uintptr(tid), uintptr(unsafe.Pointer(&local[0])), uintptr(len(local)),
+		uintptr(unsafe.Pointer(&remote[0])), uintptr(len(remote)), 0)
+	runtime.KeepAlive(local)
+	switch {
+	case errno != 0:
+		return 0, errno
+	case n == 0:
+		return 0, unix.EFAULT
+	}
+	return int(n), nil
+}
+
+// GetFD returns a copy of descriptor fd of the process of a pidfd.
+func GetFD(pidfd int, fd int32) (int, error) {
+	n, _, errno := unix.RawSyscall(unix.SYS_PIDFD_GETFD, uintptr(pidfd), uintptr(fd), 0)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
+
+// Close closes a descriptor of a map or a program.
+func Close(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
 
 // NativeOrder is the byte order of the kernel.
 func NativeOrder() binary.ByteOrder {

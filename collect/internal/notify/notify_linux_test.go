@@ -92,13 +92,12 @@ func start(t *testing.T, cmd *exec.Cmd) (cmds []int, err error) {
 		if ev == EventHangup {
 			return cmds, <-waited
 		}
-		if !l.Valid(c.ID) {
-			t.Errorf("call %+v is not valid", c)
-		}
 		cmds = append(cmds, c.Cmd)
-		l.Continue(c.ID)
-		if l.Valid(c.ID) {
-			t.Errorf("call %+v is valid after Continue", c)
+		if !l.Continue(c.ID) {
+			t.Errorf("call %+v did not wait", c)
+		}
+		if l.Continue(c.ID) {
+			t.Errorf("call %+v waits after Continue", c)
 		}
 	}
 }
@@ -213,6 +212,26 @@ func TestStartErrors(t *testing.T) {
 		if _, err := Start(c.cmd, nil); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
+	}
+}
+
+// What is read from a process that is killed meanwhile may be another's.
+func TestKilledCall(t *testing.T) {
+	needRoot(t)
+	cmd := self("calls")
+	l, err := Start(cmd, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var c Call
+	if ev, err := l.Next(&c, 60_000); ev != EventCall || err != nil {
+		t.Fatalf("Next: event %d, %v, want a call", ev, err)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	if l.Continue(c.ID) {
+		t.Error("a killed process is said to have waited")
 	}
 }
 

@@ -73,7 +73,6 @@ func Start(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
 	}
 	l, err := newListener(fd)
 	if err != nil {
-		unix.Close(fd)
 		cmd.Process.Kill()
 		cmd.Wait()
 		return nil, err
@@ -153,7 +152,6 @@ func startOnThread(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
 	}
 	l, err := newListener(r.fd)
 	if err != nil {
-		unix.Close(r.fd)
 		cmd.Process.Kill()
 		cmd.Wait()
 		return nil, err

@@ -57,11 +57,8 @@ func (s *Sweeper) Next(_ *Call, timeout int) (Event, error) {
 	}
 }
 
-// Valid implements [Source].
-func (s *Sweeper) Valid(uint64) bool { return false }
-
 // Continue implements [Source].
-func (s *Sweeper) Continue(uint64) {}
+func (s *Sweeper) Continue(uint64) bool { return false }
 
 // Drain implements [Source].
 func (s *Sweeper) Drain() error { return nil }

@@ -110,16 +110,15 @@ func (t *Tracer) Next(c *Call, timeout int) (Event, error) {
 	}
 }
 
-// Valid implements [Source]: the thread is stopped, and its id not free before the tracing process has
+// Continue implements [Source]. The thread is stopped until then, and its id not free before the tracing process has
 // seen its end.
-func (t *Tracer) Valid(id uint64) bool { return id == t.next }
-
-// Continue implements [Source].
-func (t *Tracer) Continue(id uint64) {
-	if id == t.next {
-		t.next++ // no longer valid
-		unix.Write(t.sock, []byte{0})
+func (t *Tracer) Continue(id uint64) bool {
+	if id != t.next {
+		return false
 	}
+	t.next++ // it waits no longer
+	unix.Write(t.sock, []byte{0})
+	return true
 }
 
 // Drain implements [Source].
