@@ -19,6 +19,8 @@ test_packages+=(csmith libcsmith-dev libxml2-utils)
 # The HTML report is tested in a browser. Where there is a Node from elsewhere, Debian's would remove it.
 test_packages+=(chromium)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
+# Disks of guests.
+test_packages+=(squashfs-tools)
 # The builds of examples/builds.
 test_packages+=(make ccache)
 

@@ -47,11 +47,14 @@ func cellFiles(c *CellConfig) ([]initramfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(files, testFiles(c)...), nil
+	return append(files, below(c.Root.upper(), testFiles(c))...), nil
 }
 
 // testFiles lists the files that tests need: their own, and what they do not replace of a system's.
 func testFiles(c *CellConfig) []initramfs.File {
+	if c.Root.used() {
+		return c.Files // that root has what a system has
+	}
 	have := map[string]bool{}
 	for _, f := range c.Files {
 		have[f.Path] = true
@@ -91,6 +94,20 @@ func agentFiles(c *CellConfig, job guest.Job) ([]initramfs.File, error) {
 		f := moduleFile(len(files), m.Name, m.Data)
 		files = append(files, f)
 		job.PortModules = append(job.PortModules, guest.Module{Name: m.Name, Path: f.Path})
+	}
+	job.Root = c.Root.kind()
+	root, err := rootModules(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range root {
+		if loaded[m.Name] {
+			continue
+		}
+		loaded[m.Name] = true
+		f := moduleFile(len(files), m.Name, m.Data)
+		files = append(files, f)
+		job.RootModules = append(job.RootModules, guest.Module{Name: m.Name, Path: f.Path})
 	}
 	more, _, err := c.Kernel.LoadModules(c.Modules, c.OptionalModules)
 	if err != nil {

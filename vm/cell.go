@@ -26,6 +26,8 @@ type CellConfig struct {
 	// Files go into the guest's root: test binaries with their libraries (see [initramfs.Closure]),
 	// data. "/init", "/bpfcov" and everything below it are the agent's.
 	Files []initramfs.File
+	// Root is what lies below Files; the zero value is nothing.
+	Root Root
 	// Modules are kernel modules to load before the tests; a kernel without one of them is an error.
 	// OptionalModules are loaded where the kernel has them.
 	Modules, OptionalModules []string
@@ -137,7 +139,7 @@ func (r *CellResult) Passed() bool {
 }
 
 // baseMachine finds what a machine of any kind needs, makes c's folder and gives the part of QEMU's configuration that
-// follows from c alone. It sets c's agent where there is none.
+// follows from c alone. It sets c's agent where there is none, and may give c a root.
 func baseMachine(ctx context.Context, c *CellConfig) (base qemu.Config, accel qemu.Accel, probe qemu.Probe, err error) {
 	if err = os.MkdirAll(c.OutDir, 0o755); err != nil {
 		return
@@ -166,6 +168,14 @@ func baseMachine(ctx context.Context, c *CellConfig) (base qemu.Config, accel qe
 		Arch: c.Kernel.Arch, Kernel: c.Kernel.Image, Append: append([]string{guest.InitEnv}, c.KernelArgs...),
 		CPUs: c.CPUs, Accel: accel.Name, Binary: binary, Sandbox: sandbox,
 	}
+	if err = checkFiles(c.Files); err != nil {
+		return
+	}
+	size, err := totalSize(c.Files)
+	if err == nil && size > diskSize {
+		size, err = filesToDisk(ctx, c, size)
+	}
+	base.MemoryMiB, base.Disk, base.Share = memory(c.MemoryMiB, size), c.Root.Disk, c.Root.Share
 	if f := c.Kernel.Features; f.Known && f.LSM {
 		base.LSM = strings.Join(f.LSMs, ",")
 	}
@@ -191,16 +201,10 @@ func RunCell(ctx context.Context, c CellConfig) (*CellResult, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if err := checkFiles(c.Files); err != nil {
-		return fail(err)
-	}
 	if err := (guest.Job{Tests: c.Tests, Sysctls: c.Sysctls}).Validate(); err != nil {
 		return fail(err)
 	}
-	size, err := totalSize(c.Files)
-	if err != nil {
-		return fail(err)
-	}
+	defer c.Root.remove()
 	res := &CellResult{
 		Cell: collect.Cell{
 			Kernel: c.Kernel.Release, Arch: c.Kernel.Arch, LLVM: c.LLVM, Spec: c.Kernel.Spec, Accel: accel.Name,
@@ -208,7 +212,7 @@ func RunCell(ctx context.Context, c CellConfig) (*CellResult, error) {
 		Accel:   accel,
 		Console: filepath.Join(c.OutDir, "console.log"),
 	}
-	base.MemoryMiB, base.Console = memory(c.MemoryMiB, size), res.Console
+	base.Console = res.Console
 	m := &machine{c: &c, res: res, qemu: base}
 	if c.Kernel.Arch == "amd64" && c.Kernel.Version == "6.12" {
 		version, err := probe.Version(ctx)

@@ -22,6 +22,27 @@ func TestFaultsArches(t *testing.T) {
 	}
 }
 
+// A guest that hangs as a whole is told apart from a test that does, and what was known before stands.
+func TestGuestHangs(t *testing.T) {
+	long(t) // it waits for the host's patience, not for the guest's
+	hang := prog("hang", "hang-guest")
+	hang.Timeout = time.Second
+	c := cell(t, "apt:bookworm/6.1", "amd64", prog("before", "bpf"), hang, prog("after", "exit", "0"))
+	res, err := RunCell(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFaults(t, res, []faultWant{
+		{"before", collect.Passed, "^$", ""},
+		{"hang", collect.TimedOut, `^the guest stopped answering; killed 1m0s after the test's timeout of 1s`, ""},
+		{"after", collect.Lost, "^not run: in test hang: the guest stopped answering", ""},
+	})
+	wantCounters(t, res.Records[0])
+	if got := read(t, c, "hang.stdout"); got != "hanging\n" {
+		t.Errorf("hang: got stdout %q", got)
+	}
+}
+
 type faultWant struct {
 	name    string
 	outcome collect.Outcome

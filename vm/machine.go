@@ -54,7 +54,7 @@ func (m *machine) runAll(ctx context.Context) error {
 
 func (m *machine) runWarmOrCold(ctx context.Context) error {
 	m.res.Warm = false
-	if m.c.Warm {
+	if m.c.Warm && m.c.Root.Share == "" { // QEMU saves no guest that has mounted a share
 		if done, err := m.runWarm(ctx); done || err != nil {
 			return err
 		}

@@ -94,7 +94,10 @@ func (m *machine) warmKey(files []initramfs.File) (warm.Key, error) {
 		return warm.Key{}, err
 	}
 	k.Strings(args...)
-	for _, name := range []string{c.Binary, c.Kernel} {
+	for _, name := range []string{c.Binary, c.Kernel, c.Disk} {
+		if name == "" {
+			continue
+		}
 		if err := k.Identity(name); err != nil {
 			return warm.Key{}, err
 		}

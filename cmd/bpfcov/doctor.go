@@ -14,6 +14,7 @@ import (
 	"github.com/bpfcov/bpfcov/instrument"
 	"github.com/bpfcov/bpfcov/vm"
 	"github.com/bpfcov/bpfcov/vm/qemu"
+	"github.com/bpfcov/bpfcov/vm/rootfs"
 )
 
 // finding is one thing that doctor looked at.
@@ -96,7 +97,7 @@ func examine(ctx context.Context, arches []string) []finding {
 	for _, arch := range arches {
 		list = append(list, examineQEMU(ctx, arch), examineAgent(arch))
 	}
-	return append(list, examineKernels(), examineAccel(ctx), examineExec(), examineShell())
+	return append(list, examineKernels(), examineAccel(ctx), examineExec(), examineShell(), examineDisks())
 }
 
 func examineClang(ctx context.Context) finding {
@@ -211,6 +212,15 @@ func examineShell() finding {
 		return f
 	}
 	f.Detail = "none on PATH; package busybox-static, or --busybox FILE"
+	return f
+}
+
+// examineDisks tells whether disks can be made.
+func examineDisks() finding {
+	f := finding{What: "disks, for root images and large files", OK: true, Detail: "squashfs-tools"}
+	if err := rootfs.Available(); err != nil {
+		f.OK, f.Detail = false, err.Error()
+	}
 	return f
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/bpfcov/bpfcov/report/gate"
 	"github.com/bpfcov/bpfcov/report/model"
 	"github.com/bpfcov/bpfcov/vm/matrix"
+	"github.com/bpfcov/bpfcov/vm/rootfs"
 
 	reporthtml "github.com/bpfcov/bpfcov/report/html"
 )
@@ -27,6 +28,7 @@ import (
 type runFlags struct {
 	config, out   string
 	kernels, arch []string
+	root          string
 	jobs          int
 	refresh       bool
 	policy        string
@@ -69,6 +71,7 @@ cell, 1 when one did not, 3 when a guest could not be booted.`,
 	cmd.MarkFlagsMutuallyExclusive("warm", "cold")
 	cmd.Flags().BoolVar(&f.failFast, "fail-fast", false, "start no further cell after one that failed")
 	cmd.Flags().BoolVar(&f.rerunFailed, "rerun-failed", false, "keep the results of cells that passed in the last run, and run the others")
+	cmd.Flags().StringVar(&f.root, "root", "", "`ROOT` below the tests' files: closure, image:REF or host (default: what the configuration says)")
 	cmd.Flags().BoolVar(&f.refresh, "refresh", false, "look for newer kernels in the archives")
 	return cmd
 }
@@ -101,6 +104,9 @@ func loadConfig(f runFlags, command []string) (*config.Config, error) {
 	}
 	if f.warm || f.cold {
 		c.VM.Warm = &f.warm
+	}
+	if err := setRoot(c, f.root); err != nil {
+		return nil, err
 	}
 	if f.policy != "" {
 		c.Policy = f.policy
@@ -306,4 +312,15 @@ func relative(path string) string {
 		return path
 	}
 	return rel
+}
+
+// setRoot overrides the root of the configuration, and checks what there is then.
+func setRoot(c *config.Config, root string) error {
+	if root != "" {
+		c.VM.Root = root
+	}
+	if _, err := rootfs.Parse(c.VM.Root); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
 }

@@ -40,6 +40,7 @@ func (f *shellFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration `FILE`, for the tests and modules (default "+config.FileName+" if there is one)")
 	cmd.Flags().StringVar(&f.out, "out", "", "`folder` of the last run, with the built tests (default bpfcov-out)")
 	cmd.Flags().StringVar(&f.busybox, "busybox", "", "static busybox `FILE` for the guest's architecture (default: the host's, else the package busybox-static)")
+	cmd.Flags().StringVar(&f.root, "root", "", "`ROOT` of the guest: closure, image:REF or host (default: what the configuration says)")
 	cmd.Flags().StringSliceVar(&f.modules, "module", nil, "kernel `module` to load; repeatable")
 	cmd.Flags().StringArrayVar(&f.append, "append", nil, "kernel `parameter`; repeatable")
 	cmd.Flags().IntVar(&f.memory, "memory-mib", 0, "memory of the guest in MiB (default 512)")
@@ -101,6 +102,9 @@ func runShell(cmd *cobra.Command, f shellFlags, args []string) error {
 		f.guestArch = runtime.GOARCH
 	}
 	c, err := shellConfig(f)
+	if err == nil {
+		err = setRoot(c, f.root)
+	}
 	if err != nil {
 		return err
 	}
@@ -109,7 +113,13 @@ func runShell(cmd *cobra.Command, f shellFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	files, err := shellFiles(ctx, store, k, f, c)
+	r := &matrix.Runner{Config: c, Out: outFolder(f.runFlags, c), Store: store, Progress: warn}
+	root, err := r.Root(ctx, k.Arch)
+	if err != nil {
+		return err
+	}
+	bare := root == vm.Root{}
+	files, err := shellFiles(ctx, store, k, f, r, bare)
 	if err != nil {
 		return err
 	}
@@ -121,9 +131,9 @@ func runShell(cmd *cobra.Command, f shellFlags, args []string) error {
 		defer os.RemoveAll(dir)
 	}
 	ic := vm.InteractiveConfig{GDB: f.gdb, Cell: vm.CellConfig{
-		Kernel: k, Files: files, OutDir: dir, KernelArgs: f.append,
+		Kernel: k, Files: files, Root: root, OutDir: dir, KernelArgs: f.append,
 		Modules: f.modules, MemoryMiB: f.memory, CPUs: f.cpus,
-		Tests: []guest.Test{{Name: "shell", Command: shellCommand(command), Dir: "/test", Env: shellEnv()}},
+		Tests: []guest.Test{{Name: "shell", Command: shellCommand(command, bare), Dir: "/test", Env: shellEnv()}},
 	}}
 	for _, m := range c.Modules {
 		ic.Cell.OptionalModules = append(ic.Cell.OptionalModules, strings.TrimSuffix(m, "?"))
@@ -171,11 +181,22 @@ func shellConfig(f shellFlags) (*config.Config, error) {
 	return c, nil
 }
 
-// busyboxPath is where busybox stands in the guest.
-const busyboxPath = "/bin/busybox"
+// busyboxPath is where busybox stands in a guest that has nothing else, rootBusyboxPath where it does in one with a root: a
+// folder /bin there might hide a link to /usr/bin.
+const (
+	busyboxPath     = "/bin/busybox"
+	rootBusyboxPath = "/.busybox"
+)
 
-// shellCommand runs a command, or a shell, after giving busybox its names.
-func shellCommand(command []string) []string {
+// shellCommand runs a command, or a shell: in a bare guest busybox, after giving it its names, and else the root's own, if
+// it has one.
+func shellCommand(command []string, bare bool) []string {
+	if !bare {
+		if len(command) > 0 {
+			return append([]string{rootBusyboxPath, "sh", "-c", `exec "$@"`, "sh"}, command...)
+		}
+		return []string{rootBusyboxPath, "sh", "-c", `for sh in /bin/bash /bin/sh; do [ -x $sh ] && exec $sh -l; done; exec ` + rootBusyboxPath + ` sh -l`}
+	}
 	const install = busyboxPath + ` --install -s /bin; `
 	if len(command) > 0 {
 		return append([]string{busyboxPath, "sh", "-c", install + `exec "$@"`, "sh"}, command...)
@@ -191,13 +212,16 @@ func shellEnv() []string {
 	return env
 }
 
-func shellFiles(ctx context.Context, store *kernels.Store, k *kernels.Kernel, f shellFlags, c *config.Config) ([]initramfs.File, error) {
+func shellFiles(ctx context.Context, store *kernels.Store, k *kernels.Kernel, f shellFlags, r *matrix.Runner, bare bool) ([]initramfs.File, error) {
 	box, err := findBusybox(ctx, store, k, f.busybox)
 	if err != nil {
 		return nil, err
 	}
-	files := matrix.WithLibraries([]initramfs.File{{Path: busyboxPath, Mode: 0o755, Source: box}})
-	r := &matrix.Runner{Config: c, Out: outFolder(f.runFlags, c)}
+	path := busyboxPath
+	if !bare {
+		path = rootBusyboxPath
+	}
+	files := r.WithLibraries([]initramfs.File{{Path: path, Mode: 0o755, Source: box}})
 	tests, err := r.BuiltFiles(k.Arch)
 	switch {
 	case errors.Is(err, matrix.ErrNotBuilt):

@@ -135,6 +135,8 @@ type VM struct {
 	// Warm resumes guests that were saved by earlier runs. The default is true, and false where the environment
 	// has CI: a machine that is new each time has none, and saving one takes time.
 	Warm *bool `yaml:"warm"`
+	// Root is what lies below the tests' files: closure (nothing, the default), image:REF or host. See docs/guest.md.
+	Root string `yaml:"root"`
 	// FreshGuest runs each test in a guest of its own. The default is false.
 	FreshGuest bool `yaml:"fresh-guest-per-test"`
 	// AllowSplats lets tests pass during which the kernel reports a bug of its own (BUG, WARNING, lockups, stalls, no

@@ -17,6 +17,8 @@ const (
 	JobPath  = Dir + "/job"
 	// GoCoverDir is GOCOVERDIR of the tests: what Go programs built with -cover write there comes back to the host.
 	GoCoverDir = Dir + "/gocover"
+	// UpperDir holds the tests' files of a guest with a [Root].
+	UpperDir = Dir + "/upper"
 	// TimeParam is the argument of the agent that carries the host's time at the start of QEMU, in nanoseconds since
 	// 1970. The kernel passes what follows "--" on its command line as arguments to init.
 	TimeParam = "bpfcov.time"
@@ -28,7 +30,7 @@ const (
 )
 
 // JobVersion is the version of the job file. The agent refuses others.
-const JobVersion = 4
+const JobVersion = 5
 
 // Job tells the agent what to do.
 type Job struct {
@@ -40,6 +42,9 @@ type Job struct {
 	// satisfies dependencies.
 	PortModules []Module
 	Modules     []Module
+	// Root is what lies below the tests' files. RootModules are loaded for it.
+	Root        Root
+	RootModules []Module
 	// Sysctls are written in order, on top of the agent's own. A name has dots or slashes.
 	Sysctls []Sysctl
 	Tests   []Test
@@ -49,6 +54,16 @@ type Job struct {
 	// SnapshotInterval is the time between two looks at the counters; 0 means one second.
 	SnapshotInterval time.Duration
 }
+
+// Root is a root file system that is read-only; what is written goes to memory, as an overlay.
+type Root string
+
+// The roots.
+const (
+	RootNone  Root = ""      // the initramfs is all there is
+	RootDisk  Root = "disk"  // a squashfs image on the first virtio disk
+	RootShare Root = "share" // a folder of the host, by 9p
+)
 
 // Module is one kernel module file of the initramfs.
 type Module struct {
@@ -126,6 +141,12 @@ func (j Job) Encode() ([]byte, error) {
 	b = appendText(b, "hostname", j.Hostname)
 	b = appendInt(b, "snapshot", int64(j.SnapshotInterval))
 	b = appendText(b, "warm", strconv.FormatBool(j.Warm))
+	if j.Root != RootNone {
+		b = appendText(b, "root", string(j.Root))
+	}
+	for _, m := range j.RootModules {
+		b = m.append(appendText(b, "root-module", m.Name))
+	}
 	for _, m := range j.PortModules {
 		b = m.append(appendText(b, "port-module", m.Name))
 	}
@@ -183,6 +204,11 @@ func DecodeJob(b []byte) (*Job, error) {
 		case "port-module":
 			j.PortModules = append(j.PortModules, Module{Name: t.value})
 			mod = &j.PortModules[len(j.PortModules)-1]
+		case "root":
+			j.Root = Root(t.value)
+		case "root-module":
+			j.RootModules = append(j.RootModules, Module{Name: t.value})
+			mod = &j.RootModules[len(j.RootModules)-1]
 		case "module":
 			j.Modules = append(j.Modules, Module{Name: t.value})
 			mod = &j.Modules[len(j.Modules)-1]
@@ -231,6 +257,11 @@ func DecodeJob(b []byte) (*Job, error) {
 
 // Validate checks what would otherwise only fail in the guest.
 func (j Job) Validate() error {
+	switch j.Root {
+	case RootNone, RootDisk, RootShare:
+	default:
+		return fmt.Errorf("job: root %q is none that this agent knows", j.Root)
+	}
 	names := map[string]bool{}
 	for i, t := range j.Tests {
 		switch {

@@ -12,8 +12,9 @@ import (
 
 func TestJobRoundTrip(t *testing.T) {
 	want := Job{
-		Version:     JobVersion,
-		Hostname:    "h",
+		Version:  JobVersion,
+		Hostname: "h",
+		Root:     RootDisk, RootModules: []Module{{Name: "overlay", Path: "/bpfcov/modules/003-overlay.ko"}},
 		PortModules: []Module{{Name: "virtio", Path: "/bpfcov/modules/000-virtio.ko"}},
 		Modules:     []Module{{Name: "veth", Path: "/x", Optional: true}},
 		Sysctls:     []Sysctl{{"kernel.panic_on_oops", "1"}},
@@ -69,8 +70,8 @@ func TestDecodeJobRefuses(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                            "no version",
 		"{}":                          "want a key and a quoted value",
-		"version \"4\"\nx \"y\"\n":    `unknown key "x"`,
-		"version \"4\"\ntest \"t\"\n": "has no command",
+		"version \"5\"\nx \"y\"\n":    `unknown key "x"`,
+		"version \"5\"\ntest \"t\"\n": "has no command",
 		"version \"x\"\n":             "want a number",
 	} {
 		if _, err := DecodeJob([]byte(in)); err == nil || !strings.Contains(err.Error(), want) {

@@ -18,6 +18,11 @@ func switchRoot() error {
 	if err := mountFS("/", dir, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("bind the root: %w", err)
 	}
+	return chrootTo(dir)
+}
+
+// chrootTo moves the mount dir onto "/" and enters it.
+func chrootTo(dir string) error {
 	if err := unix.Chdir(dir); err != nil {
 		return fmt.Errorf("new root: %w", err)
 	}

@@ -10,9 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepare makes the machine what tests expect. It goes on after failures and returns them all.
-func prepare(job *Job) []error {
-	errs := mountRest()
+// prepare makes the machine what tests expect. It goes on after failures and returns them all as errs; err is one after which
+// there is no use in going on.
+func prepare(job *Job) (errs []error, err error) {
+	if job.Root != RootNone {
+		if err := enterRoot(job); err != nil {
+			return nil, err
+		}
+	}
+	errs = mountRest()
 	add := func(err error) {
 		if err != nil {
 			errs = append(errs, err)
@@ -37,7 +43,7 @@ func prepare(job *Job) []error {
 	for _, m := range job.Modules {
 		add(m.load())
 	}
-	return errs
+	return errs, nil
 }
 
 func (s Sysctl) set() error {

@@ -20,8 +20,12 @@ func shell(job *Job, size string) error {
 	if err := setClock(); err != nil {
 		complain("%v", err)
 	}
-	for _, err := range prepare(job) {
+	errs, err := prepare(job)
+	for _, err := range errs {
 		complain("%v", err)
+	}
+	if err != nil {
+		return err
 	}
 	if len(job.Tests) == 0 {
 		return fmt.Errorf("shell: no command in the job")

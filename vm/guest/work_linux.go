@@ -63,16 +63,25 @@ func beCold(p *port, o Options, job *Job) (*sender, error) {
 	if err := setClock(); err != nil {
 		s.log(err)
 	}
-	for _, err := range prepare(job) {
+	errs, err := prepare(job)
+	for _, err := range errs {
 		s.log(err)
+	}
+	if err != nil {
+		s.log(err)
+		s.flush() // or nobody would read it
+		return nil, err
 	}
 	return s, nil
 }
 
 // beWarm prepares the machine before it is saved, and says hello when it has been resumed and has its orders.
 func beWarm(p *port, o Options, job *Job, dog *time.Timer) (*sender, *Job, error) {
-	errs := prepare(job)
-	job, err := takeOrders(p)
+	errs, err := prepare(job)
+	if err != nil {
+		return nil, nil, err
+	}
+	job, err = takeOrders(p)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -306,8 +306,9 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// openTar unpacks a tar stream that may be compressed with gzip or zstd.
-func openTar(r io.Reader) (io.Reader, func(), error) {
+// OpenTar unpacks a tar stream that may be compressed with gzip or zstd. The function that it returns is to be called when it has been
+// read.
+func OpenTar(r io.Reader) (io.Reader, func(), error) {
 	head := make([]byte, 6)
 	n, err := io.ReadFull(r, head)
 	if err != nil && err != io.ErrUnexpectedEOF {

@@ -44,7 +44,7 @@ func (s *Store) pullTar(ctx context.Context, sp spec, a archInfo, file string) (
 			return err
 		}
 		s.logf("unpacking %s", file)
-		t, done, err := openTar(f)
+		t, done, err := OpenTar(f)
 		if err != nil {
 			return err
 		}

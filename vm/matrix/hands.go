@@ -32,15 +32,15 @@ func (r *Runner) BuiltFiles(arch string) ([]initramfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return WithLibraries(files), nil
+	return r.WithLibraries(files), nil
 }
 
-// WithLibraries adds the interpreters and libraries that programs among files need.
-func WithLibraries(files []initramfs.File) []initramfs.File {
+// WithLibraries adds the interpreters and libraries that programs among files need, unless guests have a root with libraries of its own.
+func (r *Runner) WithLibraries(files []initramfs.File) []initramfs.File {
 	all := slices.Clone(files)
 	for _, f := range files {
 		// What cannot be resolved will say so when it is started.
-		if more, err := initramfs.Closure(f.Source, f.Path, ""); err == nil && f.Mode&0o111 != 0 {
+		if more, err := r.closure(f.Source, f.Path); err == nil && f.Mode&0o111 != 0 {
 			all = append(all, more...)
 		}
 	}

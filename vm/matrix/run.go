@@ -60,6 +60,7 @@ type Runner struct {
 
 	mu     sync.Mutex // held while Progress is called
 	files  map[string]testSet
+	roots  map[string]vm.Root // by architecture
 	policy policyState
 
 	keptMetas []*meta.Meta
@@ -207,6 +208,10 @@ func (r *Runner) pass(ctx context.Context, out *outDir, res *Result) error {
 func (r *Runner) prepare(ctx context.Context, kept [][]collect.Record) ([]Cell, error) {
 	cells := make([]Cell, len(r.Points))
 	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		r.roots, err = r.makeRoots(gctx, kept)
+		return err
+	})
 	g.Go(func() error {
 		for i, p := range r.Points {
 			cells[i].Point, cells[i].Kept = p, kept[i]
@@ -266,7 +271,7 @@ func (r *Runner) buildSet(ctx context.Context, v variant) (testSet, error) {
 	}
 	for _, f := range files {
 		// What a script starts is not named anywhere: every program takes its libraries along.
-		if more, err := initramfs.Closure(f.Source, f.Path, ""); err == nil && f.Mode&0o111 != 0 {
+		if more, err := r.closure(f.Source, f.Path); err == nil && f.Mode&0o111 != 0 {
 			set.files = append(set.files, more...)
 		}
 	}
@@ -293,8 +298,11 @@ func (r *Runner) guestTest(t config.Test, v variant, files []initramfs.File) (gu
 		} else if _, err := os.Stat(source); err != nil || !filepath.IsLocal(program) {
 			return gt, nil, fmt.Errorf("%s is neither in the build folder ($BPFCOV_BUILD_DIR of the build script) nor in %s", program, r.Config.Dir)
 		}
-		more, err := initramfs.Closure(source, want, "")
+		more, err := r.closure(source, want)
 		return gt, more, err
+	}
+	if r.hasRoot() {
+		return gt, nil, nil // the root has it, or not
 	}
 	if v.arch != runtime.GOARCH {
 		return gt, nil, fmt.Errorf("%s would be taken from this %s machine; put a binary for %s into $BPFCOV_BUILD_DIR", program, runtime.GOARCH, v.arch)
@@ -350,7 +358,7 @@ func nameCells(cells []Cell) {
 func (r *Runner) cellConfig(c *Cell, set testSet) vm.CellConfig {
 	required, optional := r.modules()
 	return vm.CellConfig{
-		Kernel: c.Kernel, LLVM: r.LLVM, Tests: patient(set.tests), Files: set.files,
+		Kernel: c.Kernel, LLVM: r.LLVM, Tests: patient(set.tests), Files: set.files, Root: r.roots[c.Point.Arch],
 		Modules: required, OptionalModules: optional,
 		MemoryMiB: r.Config.VM.Memory, CPUs: r.Config.VM.CPUs, BootTimeout: time.Duration(r.Config.VM.BootTimeout),
 		Warm: Warm(r.Config.VM.Warm, c.Point.Arch), FreshGuest: r.Config.VM.FreshGuest, AllowSplats: r.Config.VM.AllowSplats,

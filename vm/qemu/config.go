@@ -38,6 +38,10 @@ type Config struct {
 	Binary string
 	// Sandbox turns on QEMU's seccomp filter. See [ProbeSandbox].
 	Sandbox bool
+	// Disk is a file that the guest sees as its first virtio disk, read-only; empty for none.
+	Disk string
+	// Share is a folder of the host that the guest can mount by 9p under the tag [ShareTag], read-only; empty for none.
+	Share string
 	// NoPort leaves out the virtio-serial port: the smallest machine that boots.
 	NoPort bool
 	// Interactive gives the console to a person: the keys go to the guest, but for Ctrl-a, which commands QEMU.
@@ -64,6 +68,9 @@ const (
 	ramFD     = 5
 	stateFD   = 6
 )
+
+// ShareTag names Config.Share to the guest.
+const ShareTag = "bpfcov"
 
 // saves reports whether the machine is one that can be saved or resumed.
 func (c Config) saves() bool { return c.Save || c.Incoming != nil }
@@ -195,13 +202,24 @@ func Command(c Config) ([]string, error) {
 		args = append(args,
 			// Port 0 is for consoles, so two ports are the fewest; the default of 31 makes the guest set up
 			// 64 queues.
-			"-device", m.serial+",max_ports=2",
+			"-device", m.device("serial")+",max_ports=2",
 			"-chardev", fmt.Sprintf("socket,id=port,fd=%d", portFD),
 			"-device", "virtserialport,nr=1,chardev=port,name=bpfcov",
 		)
 	}
+	if c.Disk != "" {
+		args = append(args, "-drive", "if=none,id=disk,format=raw,readonly=on,file="+escape(c.Disk), "-device", m.device("blk")+",drive=disk")
+	}
+	if c.Share != "" {
+		args = append(args,
+			"-fsdev", "local,id=share,security_model=none,readonly=on,multidevs=remap,path="+escape(c.Share),
+			"-device", m.device("9p")+",fsdev=share,mount_tag="+ShareTag)
+	}
 	return append(args, c.Extra...), nil
 }
+
+// escape makes a value of one of QEMU's options of a file name.
+func escape(name string) string { return strings.ReplaceAll(name, ",", ",,") }
 
 // sandboxOn is the argument of -sandbox: QEMU may start no process, gain no privilege and change no scheduling.
 const sandboxOn = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"

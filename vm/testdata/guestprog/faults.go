@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -69,4 +70,22 @@ func garbage() error {
 		return nil
 	}
 	return fmt.Errorf("PID 1 has no port open")
+}
+
+// hangGuest takes the only processor for ever: nothing of a lower class than a real-time process at the highest priority runs once
+// these are not throttled (Documentation/scheduler/sched-rt-group.rst).
+func hangGuest() error {
+	runtime.LockOSThread()
+	if err := os.WriteFile("/proc/sys/kernel/sched_rt_runtime_us", []byte("-1"), 0); err != nil {
+		return err
+	}
+	fmt.Println("hanging")
+	time.Sleep(100 * time.Millisecond) // until that is on its way
+	const fifo = 1
+	priority := int32(99)
+	if _, _, errno := syscall.Syscall(syscall.SYS_SCHED_SETSCHEDULER, 0, fifo, uintptr(unsafe.Pointer(&priority))); errno != 0 {
+		return errno
+	}
+	for {
+	}
 }

@@ -78,6 +78,8 @@ func run(what string, args []string) error {
 			return err
 		}
 		time.Sleep(time.Hour)
+	case "root": // FILE SIZE TEXT: a file of the root, which is an overlay that can be written to
+		return root(args[0], args[1], args[2])
 	case "artefacts":
 		return artefacts()
 	case "listener": // needs a seccomp listener of its own, and counts
@@ -88,6 +90,8 @@ func run(what string, args []string) error {
 	case "panic":
 		fmt.Println("about to panic")
 		return os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
+	case "hang-guest":
+		return hangGuest()
 	case "poweroff":
 		return syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	case "killall":
@@ -293,7 +297,7 @@ func pivot() error {
 	if err := syscall.PivotRoot(root, root+"/old"); err != nil {
 		return fmt.Errorf("pivot_root: %w", err)
 	}
-	if _, err := os.Stat("/old/init"); err != nil {
+	if _, err := os.Stat("/old/guestprog"); err != nil {
 		return err
 	}
 	return nil
