@@ -208,6 +208,12 @@ bool Lowering::lowerChoice(CallInst &Marker) {
 }
 
 bool Lowering::lower(CallInst &Marker) {
+  if (int64_t Light = lightMarker(Marker); Light >= 0) {
+    IRBuilder<> B(&Marker);
+    if (Light < Data.NumCounters)
+      update(B, static_cast<uint32_t>(Light), B.getInt64(1));
+    return Light < Data.NumCounters;
+  }
   uint64_t Index;
   if (!constantIndex(markerIndex(Marker), Index))
     return lowerChoice(Marker);
@@ -237,7 +243,7 @@ void Lowering::lowerMarkers() {
   for (Function &F : M) {
     SmallVector<CallInst *, 32> Markers;
     for (Instruction &I : instructions(F))
-      if (CallInst *CI = Tag ? asMarker(I, Tag) : nullptr)
+      if (CallInst *CI = asMarker(I, Tag))
         Markers.push_back(CI);
     for (CallInst *CI : Markers) {
       if (!lower(*CI))

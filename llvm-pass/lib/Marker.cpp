@@ -6,12 +6,16 @@
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
+#include <string>
 
 using namespace llvm;
 
 namespace bpfcov {
 
 namespace {
+/// The attribute of a light marker that says which counter it is for.
+constexpr char CounterAttribute[] = "bpfcov-counter";
+
 enum MarkerOperand { IndexOp = 0, TagOp = 1, FileOp = 2, StepOp = 3, WideOp = 4 };
 
 GlobalVariable *getOrCreateMarkerGlobal(Module &M) {
@@ -30,6 +34,13 @@ GlobalVariable *markerGlobal(Module &M) {
 void insertMarker(Instruction *Before, uint32_t Index, Value *Step) {
   Module &M = *Before->getModule();
   IRBuilder<> B(Before); // takes over the debug location
+  auto *Constant1 = dyn_cast<ConstantInt>(Step);
+  if (Constant1 && Constant1->isOne()) {
+    CallInst *CI = B.CreateCall(compat::sideEffect(M));
+    CI->addFnAttr(Attribute::get(M.getContext(), CounterAttribute, std::to_string(Index)));
+    CI->addFnAttr(Attribute::NoMerge);
+    return;
+  }
   PointerType *Ptr = compat::pointerType(M.getContext());
   Constant *Null = ConstantPointerNull::get(Ptr);
 
@@ -79,9 +90,19 @@ void hardenProbes(Function &F) {
   }
 }
 
+int64_t lightMarker(const CallInst &Call) {
+  uint32_t Index;
+  if (Call.getIntrinsicID() != Intrinsic::sideeffect ||
+      Call.getFnAttr(CounterAttribute).getValueAsString().getAsInteger(10, Index))
+    return -1;
+  return Index;
+}
+
 CallInst *asMarker(Instruction &I, const GlobalVariable *Marker) {
   auto *II = dyn_cast<IntrinsicInst>(&I);
-  if (!II || II->getIntrinsicID() != Intrinsic::var_annotation)
+  if (II && lightMarker(*II) >= 0)
+    return II;
+  if (!II || !Marker || II->getIntrinsicID() != Intrinsic::var_annotation)
     return nullptr;
   return II->getArgOperand(TagOp)->stripPointerCasts() == Marker ? II : nullptr;
 }

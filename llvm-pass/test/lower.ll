@@ -87,6 +87,18 @@ join:
   ret i64 %s
 }
 
+; CHECK-LABEL: define void @light
+; CHECK: asm sideeffect "lock {{.*}}, i64 48)
+; A sideeffect of the user's own is not ours.
+; CHECK-NEXT: call void @llvm.sideeffect()
+; CHECK-NEXT: ret void
+define void @light() {
+  call void @llvm.sideeffect() nomerge "bpfcov-counter"="1"
+  call void @llvm.sideeffect()
+  ret void
+}
+declare void @llvm.sideeffect()
+
 ; Two registers are left over the call: one load for the whole function, in front of everything.
 ; CHECK-LABEL: define i64 @spare
 ; CHECK-NEXT: %[[B:.*]] = call ptr asm sideeffect "$0 = $1 ll"

@@ -27,11 +27,11 @@ $__covrec_FE9D61A2E3D4D2C8u = comdat any
 
 ; CHECK-LABEL: define i64 @f
 define i64 @f(i1 %c, i64 %n) section "xdp" {
-; CHECK: call void @llvm.var.annotation{{.*}}(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) #[[NM:[0-9]+]]
+; CHECK: call void @llvm.sideeffect() #[[LIGHT:[0-9]+]]
   call void @llvm.instrprof.increment(ptr @__profn_f, i64 24, i32 4, i32 0)
 ; A step of zext i1 keeps its condition; a wide one travels as a pointer.
 ; CHECK: %[[S:.*]] = zext i1 %c to i32
-; CHECK: call void @llvm.var.annotation{{.*}}(ptr inttoptr (i64 1 to ptr), ptr @__bpfcov_marker, ptr null, i32 %[[S]], ptr null) #[[NM]]
+; CHECK: call void @llvm.var.annotation{{.*}}(ptr inttoptr (i64 1 to ptr), ptr @__bpfcov_marker, ptr null, i32 %[[S]], ptr null) #[[NM:[0-9]+]]
   %s = zext i1 %c to i64
   call void @llvm.instrprof.increment.step(ptr @__profn_f, i64 24, i32 4, i32 1, i64 %s)
 ; CHECK: %[[W:.*]] = inttoptr i64 %n to ptr
@@ -55,6 +55,7 @@ define void @unmapped() {
 declare void @llvm.instrprof.increment(ptr, i64, i32, i32)
 declare void @llvm.instrprof.increment.step(ptr, i64, i32, i32, i64)
 
-; CHECK: attributes #[[NM]] = { nomerge }
+; CHECK-DAG: attributes #[[LIGHT]] = { nomerge "bpfcov-counter"="0" }
+; CHECK-DAG: attributes #[[NM]] = { nomerge }
 ; CHECK: !bpfcov.coverage = !{![[HEAD:[0-9]+]], ![[F:[0-9]+]]}
 ; CHECK: ![[F]] = !{i64 -3706093650706652785, i64 24, i64 0, i64 4, i64 0, i64 0, null}

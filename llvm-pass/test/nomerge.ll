@@ -28,4 +28,23 @@ join:
   ret void
 }
 
+; CHECK-LABEL: define void @light
+; CHECK: call void @llvm.sideeffect() #[[A:[0-9]+]]
+; CHECK: call void @llvm.sideeffect() #[[B:[0-9]+]]
+define void @light(i1 %c) {
+  br i1 %c, label %a, label %b
+a:
+  call void @llvm.sideeffect() nomerge "bpfcov-counter"="1"
+  br label %join
+b:
+  call void @llvm.sideeffect() nomerge "bpfcov-counter"="2"
+  br label %join
+join:
+  ret void
+}
+
+; CHECK-DAG: attributes #[[A]] = { nomerge "bpfcov-counter"="1" }
+; CHECK-DAG: attributes #[[B]] = { nomerge "bpfcov-counter"="2" }
+
+declare void @llvm.sideeffect()
 declare void @llvm.var.annotation.p0.p0(ptr, ptr, ptr, i32, ptr)

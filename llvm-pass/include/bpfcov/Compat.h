@@ -84,6 +84,15 @@ inline llvm::Function *varAnnotation(llvm::Module &M) {
 #endif
 }
 
+/// Declares llvm.sideeffect().
+inline llvm::Function *sideEffect(llvm::Module &M) {
+#if LLVM_VERSION_MAJOR >= 20
+  return llvm::Intrinsic::getOrInsertDeclaration(&M, llvm::Intrinsic::sideeffect);
+#else
+  return llvm::Intrinsic::getDeclaration(&M, llvm::Intrinsic::sideeffect);
+#endif
+}
+
 /// Declares llvm.pseudoprobe(i64 function, i64 index, i32 attributes, i64 factor).
 inline llvm::Function *pseudoProbe(llvm::Module &M) {
 #if LLVM_VERSION_MAJOR >= 20
