@@ -17,6 +17,32 @@ import (
 	"github.com/bpfcov/bpfcov/vm/matrix"
 )
 
+// forGuests are the programs that guests load: all but those that would take an emulated machine minutes, which are left. Both
+// are nil where no guests are asked for.
+func (c *corpus) forGuests(ctx context.Context, o options, plain *objects) (only map[key]bool, left map[key]int, err error) {
+	if len(o.kernels) == 0 || o.guestInsns == 0 {
+		return nil, nil, nil
+	}
+	here := o
+	here.kernels = nil
+	list, err := c.load(ctx, here, plain, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	only, left = map[key]bool{}, map[key]int{}
+	for k, r := range list[0].results {
+		if k.prog == "" { // an object that cannot be read
+			continue
+		}
+		if r.Insns > o.guestInsns {
+			left[k] = r.Insns
+		} else {
+			only[k] = true
+		}
+	}
+	return only, left, nil
+}
+
 // load loads programs, each alone, on the running kernel or in guests: those of only, or all.
 func (c *corpus) load(ctx context.Context, o options, objs *objects, only map[key]bool) ([]kernelResults, error) {
 	var want func(file, prog string) bool
@@ -32,7 +58,8 @@ func (c *corpus) load(ctx context.Context, o options, objs *objects, only map[ke
 	inputs := slices.DeleteFunc(slices.Clone(objs.inputs), func(in verify.Input) bool { return want != nil && !want(in.Name, "") })
 	start := time.Now()
 	var list []verify.Cell
-	kept := filepath.Join(o.work, "plain-clang-"+objs.clang+"-host.json") // the plain objects do not change
+	kept := filepath.Join(o.work, strings.ReplaceAll(objs.rung, "/", "-")+"-clang-"+objs.clang+"-host.json")
+	// The plain objects do not change.
 	if run, err := verify.ReadJSON(kept); err == nil && objs.rung == "plain" && len(o.kernels) == 0 && o.sources == "" && o.only == "*" {
 		list = run.Cells
 	} else if len(o.kernels) == 0 {
@@ -41,7 +68,7 @@ func (c *corpus) load(ctx context.Context, o options, objs *objects, only map[ke
 			return nil, err
 		}
 		list = []verify.Cell{*cell}
-		if objs.rung == "plain" && o.sources == "" && o.only == "*" {
+		if o.sources == "" && o.only == "*" {
 			var b bytes.Buffer
 			if err := verify.WriteJSON(&b, &verify.Run{Cells: list}); err == nil {
 				os.WriteFile(kept, b.Bytes(), 0o644)

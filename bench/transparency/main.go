@@ -30,6 +30,7 @@ type options struct {
 	sources, cflags    string
 	skip               *regexp.Regexp
 	lost               string
+	guestInsns         int
 }
 
 func main() {
@@ -56,6 +57,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.only, "only", "*", "glob on the sources' names")
 	flag.StringVar(&o.sources, "sources", "", "globs of other sources in place of the selftests, separated by commas")
 	flag.StringVar(&o.cflags, "cflags", "", "flags of the compiler for -sources, on top of -g -O2 -target bpf")
+	flag.IntVar(&o.guestInsns, "guest-insns", 50000, "with -kernels, leave out programs of which the running kernel verifies more instructions: a guest is emulated; 0 leaves out none")
 	skip := flag.String("skip", "^$", "regular expression of names of sources to leave out")
 	flag.StringVar(&o.lost, "lost", "", "file for the lost programs, tab separated (default WORK/lost.tsv)")
 	flag.Parse()
@@ -106,13 +108,17 @@ func (c *corpus) measure(ctx context.Context, o options, clang string) ([]*table
 	if err != nil {
 		return nil, err
 	}
-	base, err := c.load(ctx, o, plain, nil)
+	only, left, err := c.forGuests(ctx, o, plain)
+	if err != nil {
+		return nil, err
+	}
+	base, err := c.load(ctx, o, plain, only)
 	if err != nil {
 		return nil, err
 	}
 	var tables []*table
 	for _, k := range base {
-		tables = append(tables, &table{clang: clang, kernel: k.name, release: k.release, plain: k.results, rungs: map[string]*outcome{}})
+		tables = append(tables, &table{clang: clang, kernel: k.name, release: k.release, plain: k.results, leftOut: left, rungs: map[string]*outcome{}})
 	}
 	var sources []string // what loads nowhere plain cannot be lost
 	for _, t := range tables {

@@ -24,6 +24,7 @@ type outcome struct {
 type table struct {
 	clang, kernel, release string
 	plain                  map[key]verify.Result
+	leftOut                map[key]int // programs that were not tried, with the instructions that the running kernel verifies
 	rungs                  map[string]*outcome
 	order                  []string
 }
@@ -137,6 +138,14 @@ func (t *table) print(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "Highest rung that loads: %s, none %d.\n", strings.Join(parts, ", "), len(left))
+	if len(t.leftOut) > 0 {
+		var names []string
+		for k, n := range t.leftOut {
+			names = append(names, fmt.Sprintf("%s/%s (%d)", k.file, k.prog, n))
+		}
+		slices.Sort(names)
+		fmt.Fprintf(w, "\nNot tried, with the instructions that the running kernel verifies: %s.\n", strings.Join(names, ", "))
+	}
 }
 
 // writeLost writes a line for each program and rung that loses it: program, clang, kernel, rung, the last line.
