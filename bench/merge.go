@@ -46,7 +46,7 @@ func benchMerge(ctx context.Context, o options, args []string) error {
 		{"bpfcov merge", func() *exec.Cmd {
 			return exec.CommandContext(ctx, filepath.Join(o.root, "bin", "bpfcov"), "merge", "-o", filepath.Join(o.work, "out"), in)
 		}},
-		{"collect.Merger, as in a report", func() *exec.Cmd {
+		{"collect.Merger, cell by cell", func() *exec.Cmd {
 			cmd := exec.CommandContext(ctx, "/proc/self/exe")
 			cmd.Env = append(os.Environ(), mergeEnv+"="+in)
 			return cmd
@@ -102,6 +102,10 @@ func mergeInMemory(dir string) error {
 	if err := collect.Walk(func(_ string, r *collect.Record) error { return m.Add(r) }, dir); err != nil {
 		return err
 	}
-	fmt.Println(len(m.Cells()), "cells")
-	return nil
+	return m.Walk(func(c *collect.CellData) error {
+		if len(c.Objects) != 1 || len(c.Objects[0].Counts) != mergeCounters {
+			return fmt.Errorf("cell %s: got %d objects, want one of %d counters", c.Cell.Kernel, len(c.Objects), mergeCounters)
+		}
+		return nil
+	})
 }

@@ -18,25 +18,30 @@ func appendObject(b []byte, o *ObjectCounters) []byte {
 	for _, c := range o.Counts {
 		b = binary.AppendUvarint(b, c)
 	}
-	var runs []byte
-	n := 0
-	for i := 0; i < len(o.States); {
-		j := i
-		for j < len(o.States) && o.States[j] == o.States[i] {
-			j++
-		}
-		runs = append(runs, byte(o.States[i]))
-		runs = binary.AppendUvarint(runs, uint64(j-i))
-		n++
-		i = j
-	}
-	b = binary.AppendUvarint(b, uint64(n))
-	b = append(b, runs...)
+	b = appendStates(b, o.States)
 	b = binary.AppendUvarint(b, uint64(len(o.Flows)))
 	for i := range o.Flows {
 		b = appendFlow(b, &o.Flows[i])
 	}
 	return b
+}
+
+// appendStates writes states as runs of equal ones.
+func appendStates(b []byte, states []CounterState) []byte {
+	var runs []byte
+	n := 0
+	for i := 0; i < len(states); {
+		j := i
+		for j < len(states) && states[j] == states[i] {
+			j++
+		}
+		runs = append(runs, byte(states[i]))
+		runs = binary.AppendUvarint(runs, uint64(j-i))
+		n++
+		i = j
+	}
+	b = binary.AppendUvarint(b, uint64(n))
+	return append(b, runs...)
 }
 
 var errShort = errors.New("a section ends too early")

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math"
@@ -57,7 +58,8 @@ func Merge(dst *ObjectCounters, src ObjectCounters) error {
 }
 
 // Merger collects records into cells. Its result does not depend on the order of the records. The
-// zero value is ready; memory grows with the number of cells and objects, not of records.
+// zero value is ready; memory grows with the number of cells and objects, not of records. Counters are kept as in a
+// counters file, a fifth of what they take in an [ObjectCounters]: [Merger.Walk] hands out one cell at a time.
 type Merger struct {
 	cells map[cellKey]*cellMerge
 }
@@ -70,7 +72,7 @@ type cellKey struct {
 type cellMerge struct {
 	cell     Cell
 	runs     []Run
-	objects  map[meta.ObjectID]*ObjectCounters
+	objects  map[meta.ObjectID]packedObject
 	programs map[string]*ProgramLoad
 }
 
@@ -82,23 +84,24 @@ func (m *Merger) Add(r *Record) error {
 	key := cellKey{r.Run.Cell.Kernel, r.Run.Cell.Arch, r.Run.Cell.LLVM}
 	c := m.cells[key]
 	if c == nil {
-		c = &cellMerge{cell: r.Run.Cell, objects: map[meta.ObjectID]*ObjectCounters{}, programs: map[string]*ProgramLoad{}}
+		c = &cellMerge{cell: r.Run.Cell, objects: map[meta.ObjectID]packedObject{}, programs: map[string]*ProgramLoad{}}
 		m.cells[key] = c
 	}
 	if CompareCells(r.Run.Cell, c.cell) < 0 { // may differ in spec and acceleration
 		c.cell = r.Run.Cell
 	}
 	for i := range r.Objects {
-		o := &r.Objects[i]
-		if have := c.objects[o.ObjectID]; have != nil {
-			if err := Merge(have, *o); err != nil {
+		o := r.Objects[i]
+		if packed, ok := c.objects[o.ObjectID]; ok {
+			have := packed.unpack()
+			if err := Merge(&have, o); err != nil {
 				return fmt.Errorf("merge %s into %s-%s: %w", runName(&r.Run), key.kernel, key.arch, err)
 			}
-			continue
+			o = have
+		} else {
+			o.Flows = unionFlows(nil, o.Flows)
 		}
-		o = cloneObject(o)
-		o.Flows = unionFlows(nil, o.Flows)
-		c.objects[o.ObjectID] = o
+		c.objects[o.ObjectID] = packObject(o)
 	}
 	for i := range r.Programs {
 		addProgram(c.programs, &r.Programs[i])
@@ -110,20 +113,62 @@ func (m *Merger) Add(r *Record) error {
 // Cells returns what was added, sorted by kernel (numbers in it numerically), arch and LLVM.
 func (m *Merger) Cells() []CellData {
 	cells := make([]CellData, 0, len(m.cells))
-	for _, c := range m.cells {
+	_ = m.Walk(func(d *CellData) error {
+		cells = append(cells, *d)
+		return nil
+	})
+	return cells
+}
+
+// Walk calls fn for each cell, in the order of [Merger.Cells], with its counters unpacked, until fn fails. What fn
+// gets is its own.
+func (m *Merger) Walk(fn func(*CellData) error) error {
+	sorted := slices.SortedFunc(maps.Values(m.cells), func(a, b *cellMerge) int { return CompareCells(a.cell, b.cell) })
+	for _, c := range sorted {
 		d := CellData{Cell: c.cell, Runs: slices.Clone(c.runs)}
 		slices.SortFunc(d.Runs, compareRuns)
-		for _, o := range c.objects {
-			d.Objects = append(d.Objects, *o)
+		for _, packed := range c.objects {
+			d.Objects = append(d.Objects, packed.unpack())
 		}
 		sortObjects(d.Objects)
 		for _, k := range slices.Sorted(maps.Keys(c.programs)) {
 			d.Programs = append(d.Programs, *c.programs[k])
 		}
-		cells = append(cells, d)
+		if err := fn(&d); err != nil {
+			return err
+		}
 	}
-	slices.SortFunc(cells, func(a, b CellData) int { return CompareCells(a.Cell, b.Cell) })
-	return cells
+	return nil
+}
+
+// packedObject is an [ObjectCounters] whose counts and states are as in a counters file.
+type packedObject struct {
+	rest    ObjectCounters
+	n       int // counts
+	numbers []byte
+}
+
+func packObject(o ObjectCounters) packedObject {
+	b := make([]byte, 0, 2*len(o.Counts))
+	for _, c := range o.Counts {
+		b = binary.AppendUvarint(b, c)
+	}
+	p := packedObject{rest: o, n: len(o.Counts), numbers: slices.Clone(appendStates(b, o.States))}
+	p.rest.Counts, p.rest.States = nil, nil
+	return p
+}
+
+func (p packedObject) unpack() ObjectCounters {
+	o, r := p.rest, reader{b: p.numbers}
+	o.Counts, o.Flows = make([]uint64, p.n), slices.Clone(o.Flows)
+	for i := range o.Counts {
+		o.Counts[i] = r.uvarint()
+	}
+	for range r.uvarint() {
+		state, length := r.bytes(1), r.uvarint()
+		o.States = append(o.States, slices.Repeat([]CounterState{CounterState(state[0])}, int(length))...)
+	}
+	return o
 }
 
 // MergeCells groups records by cell (kernel, arch and LLVM), sorted, and merges the objects and
