@@ -13,5 +13,10 @@ go build -o build/bench/bench ./bench
 [ $# -gt 0 ] || set -- cell run verify
 build/bench/bench env
 for benchmark; do
+	if [ "$benchmark" = selftests ]; then # KERNELS=SPEC,… for others
+		go build -o build/bench/transparency ./bench/transparency
+		build/bench/transparency -agree -clang "${BPFCOV_CLANG##*-}" -kernels "${KERNELS-apt:bullseye/5.10,apt:bookworm/6.1,apt:trixie/6.12,apt:sid/7.*}"
+		continue
+	fi
 	build/bench/bench ${N:+-n "$N"} "$benchmark"
 done

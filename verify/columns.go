@@ -71,6 +71,7 @@ func Columns() []Column {
 		{Title: "Xlated size", Name: "xlated_size", alias: []string{"xlated"}, number: func(r *Result) int { return r.Xlated }},
 		{Title: "Class", Name: "class", text: func(r *Result) string { return string(r.Class) }, ascending: true},
 		{Title: "Errno", Name: "errno", text: func(r *Result) string { return r.Errno }, ascending: true},
+		{Title: "Assumed", Name: "guess", text: func(r *Result) string { return r.Guess }, ascending: true},
 		{Title: "Reason", Name: "reason", text: func(r *Result) string { return r.Reason }, ascending: true},
 	}
 }

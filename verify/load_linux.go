@@ -64,7 +64,7 @@ func (l *Loader) Load(o *Object, program string) (r Result) {
 			r = r.harness(fmt.Sprintf("loading it panicked: %v", p))
 		}
 	}()
-	spec := o.single(program)
+	spec, changed := o.single(program)
 	p := spec.Programs[program]
 	r.Section = p.SectionName
 	r.Size = int(p.Instructions.Size() / 8)
@@ -74,6 +74,10 @@ func (l *Loader) Load(o *Object, program string) (r Result) {
 		r.Verdict, r.Reason = Skipped, skip
 		return r
 	}
+	if r.Guess != "" {
+		changed = append([]string{r.Guess}, changed...)
+	}
+	r.Guess = strings.Join(changed, "; ")
 	r.ProgType, r.AttachType = ProgTypeName(p.Type), AttachTypeName(p.Type, p.AttachType)
 
 	maps, err := l.makeMaps(spec)

@@ -61,6 +61,9 @@ func TestLoadClasses(t *testing.T) {
 	if r := byName["fine"]; r.Insns == 0 || r.Size == 0 || r.ProgType != "xdp" || r.AttachType != "xdp" {
 		t.Errorf("fine: got %+v, want its statistics and types", r)
 	}
+	if r := byName["fine"]; r.Guess != "map huge: 64 elements in place of 1073741824" {
+		t.Errorf("fine: got guess %q, want what its map was given", r.Guess)
+	}
 	if r := byName["null_check"]; r.Errno != "EACCES" || !strings.Contains(r.Reason, "map_value_or_null") || !strings.Contains(r.Log, r.Reason) || len(r.Lines) < 2 {
 		t.Errorf("null_check: got %+v, want the verifier's words", r)
 	}
@@ -115,7 +118,8 @@ func TestOpenDamaged(t *testing.T) {
 		}
 		opened++
 		for _, p := range o.Programs() {
-			guessType(o.single(p).Programs[p])
+			spec, _ := o.single(p)
+			guessType(spec.Programs[p])
 		}
 	}
 	if opened == 0 {

@@ -56,10 +56,11 @@ func Open(path string) (o *Object, err error) {
 // Programs are the names of the programs, sorted.
 func (o *Object) Programs() []string { return slices.Sorted(maps.Keys(o.spec.Programs)) }
 
-// single makes a collection of one program and the maps that it refers to, ready to load alone.
-func (o *Object) single(name string) *ebpf.CollectionSpec {
+// single makes a collection of one program and the maps that it refers to, ready to load alone. changed says what maps were given, in
+// the order of their use.
+func (o *Object) single(name string) (one *ebpf.CollectionSpec, changed []string) {
 	p := o.spec.Programs[name].Copy()
-	one := &ebpf.CollectionSpec{
+	one = &ebpf.CollectionSpec{
 		Maps: map[string]*ebpf.MapSpec{}, Programs: map[string]*ebpf.ProgramSpec{name: p},
 		Variables: map[string]*ebpf.VariableSpec{}, Types: o.spec.Types, ByteOrder: o.spec.ByteOrder,
 	}
@@ -71,7 +72,9 @@ func (o *Object) single(name string) *ebpf.CollectionSpec {
 		}
 		if m := o.spec.Maps[ref]; m != nil {
 			m = m.Copy()
-			fixMap(m)
+			if what := fixMap(m); what != "" {
+				changed = append(changed, fmt.Sprintf("map %s: %s", ref, what))
+			}
 			one.Maps[ref] = m
 		}
 	}
@@ -80,7 +83,7 @@ func (o *Object) single(name string) *ebpf.CollectionSpec {
 			one.Variables[n] = v.Copy()
 		}
 	}
-	return one
+	return one, changed
 }
 
 // Sizes of maps that loaders usually set.
@@ -89,12 +92,15 @@ const (
 	fewElems = 64
 )
 
-// fixMap makes a map loadable without its loader: it is not pinned, has a size, and no more of it than is needed.
-func fixMap(m *ebpf.MapSpec) {
+// fixMap makes a map loadable without its loader: it is not pinned, has a size, and no more of it than is needed. It says what of that it was.
+func fixMap(m *ebpf.MapSpec) (what string) {
 	m.Pinning = ebpf.PinNone
 	// A program or map by name in an array of them: another verdict.
 	m.Contents = slices.DeleteFunc(m.Contents, func(kv ebpf.MapKV) bool {
 		_, byName := kv.Value.(string)
+		if byName {
+			what = "without the programs or maps in it"
+		}
 		return byName
 	})
 	if m.InnerMap != nil {
@@ -104,22 +110,26 @@ func fixMap(m *ebpf.MapSpec) {
 	switch m.Type {
 	case ebpf.SkStorage, ebpf.TaskStorage, ebpf.InodeStorage, ebpf.CgroupStorage, ebpf.CGroupStorage, ebpf.PerCPUCGroupStorage,
 		ebpf.StructOpsMap, ebpf.Arena:
-		return // have no size, or one that costs nothing
+		return what // have no size, or one that costs nothing
 	case ebpf.RingBuf, ebpf.UserRingbuf:
 		if page := uint32(os.Getpagesize()); m.MaxEntries < page || m.MaxEntries > largeMap || m.MaxEntries&(m.MaxEntries-1) != 0 {
+			what = fmt.Sprintf("%d bytes in place of %d", page, m.MaxEntries)
 			m.MaxEntries = page
 		}
-		return
+		return what
 	case ebpf.PerfEventArray:
-		return // the library takes the number of CPUs
+		return what // the library takes the number of CPUs
 	}
 	if m.MaxEntries == 0 {
+		what = "1 element in place of 0"
 		m.MaxEntries = 1
 	}
 	if strings.HasPrefix(m.Name, ".") || m.MaxEntries <= fewElems || len(m.Contents) > 0 {
-		return
+		return what
 	}
 	if uint64(m.MaxEntries)*(uint64(m.KeySize)+uint64(m.ValueSize)+64) > largeMap {
+		what = fmt.Sprintf("%d elements in place of %d", fewElems, m.MaxEntries)
 		m.MaxEntries = fewElems
 	}
+	return what
 }

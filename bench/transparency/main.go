@@ -31,6 +31,8 @@ type options struct {
 	skip               *regexp.Regexp
 	lost               string
 	guestInsns         int
+	agree              bool
+	limit              time.Duration
 }
 
 func main() {
@@ -60,6 +62,8 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.guestInsns, "guest-insns", 50000, "with -kernels, leave out programs of which the running kernel verifies more instructions: a guest is emulated; 0 leaves out none")
 	skip := flag.String("skip", "^$", "regular expression of names of sources to leave out")
 	flag.StringVar(&o.lost, "lost", "", "file for the lost programs, tab separated (default WORK/lost.tsv)")
+	flag.BoolVar(&o.agree, "agree", false, "compare the plain objects' verdicts with those of the source tree's veristat instead, and time -kernels cold and warm")
+	flag.DurationVar(&o.limit, "limit", 10*time.Minute, "with -agree: time for one program in a guest")
 	flag.Parse()
 	o.clangs, o.rungs = strings.Split(clangs, ","), strings.Split(rungs, ",")
 	if kernels != "" {
@@ -84,6 +88,12 @@ func run(ctx context.Context) error {
 	}
 	var tables []*table
 	for _, clang := range o.clangs {
+		if o.agree {
+			if err := c.agree(ctx, o, clang, os.Stdout); err != nil {
+				return err
+			}
+			continue
+		}
 		t, err := c.measure(ctx, o, clang)
 		if err != nil {
 			return err

@@ -42,7 +42,9 @@ func TestThresholds(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := &Runner{
-			Points: points, Inputs: func(string) ([]verify.Input, error) { return []verify.Input{{Name: "thresholds.bpf.o", Path: object}}, nil },
+			Points: points, Inputs: func(string) ([]verify.Input, error) {
+				return []verify.Input{{Name: "thresholds.bpf.o", Path: object}}, nil
+			},
 			Store: &kernels.Store{Dir: os.Getenv("BPFCOV_KERNELS"), Log: t.Logf}, Out: t.TempDir(), ProgramTimeout: 5 * time.Minute, Progress: t.Logf,
 		}
 		cells, err := r.Run(t.Context())
