@@ -211,6 +211,7 @@ func addProgram(all map[string]*ProgramLoad, p *ProgramLoad) {
 	have.Verified = max(have.Verified, p.Verified)
 	have.Xlated = max(have.Xlated, p.Xlated)
 	have.Jited = max(have.Jited, p.Jited)
+	have.Stats = max(have.Stats, p.Stats)
 	// Deterministic whatever the order: an equal program may be refused with different words.
 	have.Reason = max(have.Reason, p.Reason)
 	have.Class, have.LogFile, have.FullLog = max(have.Class, p.Class), max(have.LogFile, p.LogFile), max(have.FullLog, p.FullLog)

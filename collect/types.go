@@ -155,6 +155,9 @@ type ProgramLoad struct {
 	Verified int `json:"verified_insns,omitempty"`
 	Xlated   int `json:"xlated_bytes,omitempty"`
 	Jited    int `json:"jited_bytes,omitempty"`
+	// Stats are the verifier's own lines of statistics, at most 1 KiB, "" where they are not known: nothing but this program's
+	// repetition tells them, which is not worth it for a large one.
+	Stats string `json:"stats,omitempty"`
 }
 
 // CounterSet is a set of counters of one object.

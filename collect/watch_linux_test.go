@@ -58,7 +58,7 @@ func watch(t *testing.T, cmd *exec.Cmd, o WatchOptions) *Result {
 func brief(programs []ProgramLoad) []ProgramLoad {
 	var b []ProgramLoad
 	for _, p := range programs {
-		p.Insns, p.Xlated, p.Jited, p.Verified, p.Log, p.FullLog, p.Reason = 0, 0, 0, 0, "", "", ""
+		p.Insns, p.Xlated, p.Jited, p.Verified, p.Log, p.FullLog, p.Reason, p.Stats = 0, 0, 0, 0, "", "", "", ""
 		b = append(b, p)
 	}
 	return b
@@ -150,6 +150,9 @@ func TestWatch(t *testing.T) {
 			for _, p := range res.Programs {
 				if p.Insns == 0 || p.Verified == 0 || p.Verdict == VerdictOK && p.Xlated == 0 {
 					t.Errorf("program %s: statistics are missing: %+v", p.Name, p)
+				}
+				if p.Verdict != VerdictUnknown && !strings.Contains(p.Stats, "processed ") && p.Verified <= statsInsns {
+					t.Errorf("%s: got statistics %q, want the verifier's", p.Name, p.Stats)
 				}
 				if p.Verdict == VerdictRejected && (p.Reason != "R9 !read_ok" || !strings.Contains(p.Log, "r9 +0") || p.FullLog == "") {
 					t.Errorf("program %s: got reason %q and log %q, want the verifier's", p.Name, p.Reason, p.Log)

@@ -240,7 +240,7 @@ func (w *watcher) programs() []ProgramLoad {
 			FullLog: full,
 			Name:    l.name, Type: programType(l.typ), Objects: l.objects(), Loads: l.loads, Verdict: v.Verdict,
 			Errno: v.Errno, Class: v.Class, Reason: v.Reason, Log: v.Log, Refused: l.refused(),
-			Insns: l.insns, Verified: v.Verified, Xlated: v.Xlated, Jited: v.Jited,
+			Insns: l.insns, Verified: v.Verified, Xlated: v.Xlated, Jited: v.Jited, Stats: v.Stats,
 		})
 	}
 	programs := make([]ProgramLoad, 0, len(all))

@@ -3,6 +3,7 @@
 package collect
 
 import (
+	"cmp"
 	"errors"
 	"runtime"
 	"slices"
@@ -28,6 +29,7 @@ type verdict struct {
 	Verdict       Verdict
 	Errno, Reason string
 	Log, Full     string
+	Stats         string
 	Class         Class
 	Verified      int
 	Xlated, Jited int
@@ -44,6 +46,11 @@ const (
 	patience = 50 * time.Millisecond
 	// statsPatience is how long after the command's end loads are repeated for statistics alone.
 	statsPatience = 2 * time.Second
+	// statsInsns is how many instructions the verifier may have processed for a program to be loaded once more for nothing but statistics:
+	// less than a second of an emulated processor.
+	statsInsns = 10000
+	// keepStats is how much of the statistics is kept.
+	keepStats = 1 << 10
 	// statsLog holds the verifier's three lines of statistics.
 	statsLog = 16 << 10
 	// Sizes of the log of a refused load: the first, and the largest that every kernel accepts.
@@ -170,10 +177,11 @@ func (w *watcher) judge(l *load) {
 	switch {
 	case actual != nil:
 		v = w.verdictOf(l, actual)
-		if v.Verified == 0 && l.repeat != nil && !late { // before Linux 5.16
+		if v.Verified <= statsInsns && l.repeat != nil && !late { // 0 before Linux 5.16
 			if fd, log, err := l.repeat.Do(bpfsys.LogStats, statsLog); err == nil {
 				bpfsys.Close(fd)
-				v.Verified = processed(log)
+				v.Stats = tailOf(log, keepStats)
+				v.Verified = cmp.Or(v.Verified, processed(log))
 			}
 		}
 	case l.repeat != nil:
@@ -250,13 +258,12 @@ func (w *watcher) repeat(l *load) verdict {
 		info, ierr := bpfsys.GetProg(fd)
 		bpfsys.Close(fd)
 		if ierr != nil {
-			return verdict{Verdict: VerdictOK, Verified: processed(log)}
+			return verdict{Verdict: VerdictOK, Verified: processed(log), Stats: tailOf(log, keepStats)}
 		}
 		// The repeated program refers to the same maps as the loader's.
 		v := w.verdictOf(l, info)
-		if v.Verified == 0 {
-			v.Verified = processed(log)
-		}
+		v.Stats = tailOf(log, keepStats)
+		v.Verified = cmp.Or(v.Verified, processed(log))
 		if !l.proc.privileged {
 			return verdict{Verdict: VerdictUnknown, Reason: "it loads with all capabilities, of which the loader has few"}
 		}
@@ -266,7 +273,7 @@ func (w *watcher) repeat(l *load) verdict {
 	if ours(err) {
 		return verdict{Verdict: VerdictUnknown, Reason: "repeating the load: " + errno}
 	}
-	v := verdict{Verdict: VerdictRejected, Errno: errno, Verified: processed(log)}
+	v := verdict{Verdict: VerdictRejected, Errno: errno, Verified: processed(log), Stats: tailOf(log, keepStats)}
 	for size := firstLog; ; size = min(4*size, lastLog) {
 		// Without statistics, which newer kernels put last, in ever more lines.
 		fd, full, err := l.repeat.Do(bpfsys.LogBranches, size)

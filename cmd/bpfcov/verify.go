@@ -27,6 +27,7 @@ type verifyFlags struct {
 	build, instrument  bool
 	cflags             string
 	warm, cold         bool
+	covdata            []string
 	emit, sort         string
 	filters            []string
 	top, jobs, memory  int
@@ -56,7 +57,6 @@ passed, 3 when a guest could not be booted.`,
 			"  bpfcov verify probe.bpf.o --kernel apt:bullseye --kernel apt:bookworm --kernel 'apt:sid/7.*'\n" +
 			"  bpfcov verify probe.bpf.c --llvm 19,22 --cflags -Iinclude --kernel apt:trixie\n" +
 			"  bpfcov verify -e prog,insns,states -s insns -n 10 -f 'insns>1000' probe.bpf.o",
-		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runVerify(cmd.Context(), cmd.OutOrStdout(), f, args)
 		},
@@ -67,6 +67,7 @@ passed, 3 when a guest could not be booted.`,
 	cmd.Flags().BoolVar(&f.build, "build", false, "run the configuration's build command first, for each architecture and compiler")
 	cmd.Flags().BoolVar(&f.instrument, "instrument", false, "compile and build with counters, as bpfcov-clang does (default: plain)")
 	cmd.Flags().StringVar(&f.cflags, "cflags", "", "`flags` for sources, separated by spaces, behind -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_…")
+	cmd.Flags().StringSliceVar(&f.covdata, "covdata", nil, "`folder` of covdata in place of objects: what the loaders of a run loaded; repeatable or separated by commas")
 	cmd.Flags().StringVarP(&f.emit, "emit", "e", "", "`columns` of the table for one kernel, separated by commas")
 	cmd.Flags().StringVarP(&f.sort, "sort", "s", "", "`columns` to sort by; ^ behind a name is ascending, v descending")
 	cmd.Flags().StringArrayVarP(&f.filters, "filter", "f", nil, "`FILTER`: FILE, FILE/PROG, !FILE/PROG, @PATH, or a condition such as insns>1000; repeatable")
@@ -112,6 +113,10 @@ func runVerify(ctx context.Context, stdout io.Writer, f verifyFlags, args []stri
 	switch {
 	case f.csv && len(f.kernels)*max(1, len(f.arch))*max(1, len(f.llvm)) > 1:
 		return usagef("--csv has no column for cells: use one kernel and compiler, or the CSV files that %s gets", f.out)
+	case len(f.covdata) == 0 && len(args) == 0:
+		return usagef("name an object, a source, or the covdata of a run with --covdata")
+	case len(f.covdata) > 0 && (len(args) > 0 || f.build || f.matrix || len(f.kernels)+len(f.arch)+len(f.llvm) > 0):
+		return usagef("--covdata shows what a run has loaded: without objects, --build, --matrix, --kernel, --arch and --llvm")
 	case f.csv && f.json:
 		return usagef("--csv or --json, not both")
 	case f.memory < 0 || f.program < 0 || f.timeout < 0 || f.jobs < 0 || f.top < 0:
@@ -132,6 +137,9 @@ func runVerify(ctx context.Context, stdout io.Writer, f verifyFlags, args []stri
 	run, err := verifyCells(ctx, f, filter, objects)
 	if run == nil {
 		return err
+	}
+	if f.csv && len(run.Cells) != 1 {
+		return usagef("--csv has no column for cells, and there are %d: use the CSV files in %s", len(run.Cells), f.out)
 	}
 	judge.compare(run) // all of it, whatever is shown
 	for i := range run.Cells {
@@ -174,6 +182,9 @@ func verifyColumns() []verify.Column {
 
 // verifyCells loads the objects, here or in guests, of one compiler after the other.
 func verifyCells(ctx context.Context, f verifyFlags, filter *verify.Filter, objects *verifyInputs) (*verify.Run, error) {
+	if len(f.covdata) > 0 {
+		return loadedBefore(f.covdata, filter)
+	}
 	run := &verify.Run{Version: verify.RunVersion}
 	llvms := f.llvm
 	if len(llvms) == 0 {
