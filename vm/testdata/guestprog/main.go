@@ -281,6 +281,7 @@ func machine() error {
 
 // pivot does what container runtimes do.
 func pivot() error {
+	runtime.LockOSThread() // the other threads stay in the guest's own namespace
 	if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
 		return err
 	}
