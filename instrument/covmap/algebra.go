@@ -1,7 +1,5 @@
 package covmap
 
-import "fmt"
-
 // Algebra gives counters their values. With counts the engine computes what llvm-cov shows; with
 // other values, for example ranks of statuses, it computes the same picture in those.
 //
@@ -47,8 +45,8 @@ type Rules struct {
 	// Check is [Filter.Keep]; nil keeps every function.
 	Check func(f *Function) (bool, error)
 
-	orders map[*Function][]Counter // of a plan, nil when there is none
-	last   *Function               // whose expressions values holds
+	checker checker
+	last    *Function // whose expressions values holds
 	// values has an element for each expression of last, Zero for those that nobody refers to.
 	values []uint64
 }
@@ -73,12 +71,9 @@ func (r *Rules) Value(f *Function, c Counter) uint64 {
 func (r *Rules) compute(f *Function) {
 	r.last = f
 	r.values = r.values[:0]
-	order, ok := r.orders[f]
-	if !ok {
-		var err error
-		if order, err = f.expressionOrder(); err != nil {
-			return
-		}
+	order, err := r.checker.expressionOrder(f)
+	if err != nil {
+		return
 	}
 	for range f.Expressions {
 		r.values = append(r.values, r.Zero)
@@ -142,12 +137,7 @@ func CountsClamped(counts func(f *Function) []uint64, onNegative func(f *Functio
 		}
 		return 0
 	}
-	r.Add = func(a, b uint64) uint64 {
-		if a+b < a {
-			return ^uint64(0)
-		}
-		return a + b
-	}
+	r.Add = addClamped
 	r.Join = r.Add
 	r.Leaf = leaf
 	return r
@@ -170,8 +160,7 @@ func countRules(counts func(f *Function) []uint64) (*Rules, func(f *Function, id
 			return true, nil
 		}
 		if len(v) < f.NumCounters {
-			return false, fmt.Errorf("function %s: %d counters, but its mapping refers to %d: counters and mapping are of different builds",
-				f.Name, len(v), f.NumCounters)
+			return false, tooFew(f, v)
 		}
 		unused := len(f.Regions) == 1 && f.Regions[0].Count.IsZero() && len(v) > 0 && v[0] > 0
 		return !unused, nil

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// branch makes the branch of a region. path has the macro uses that lead to it, outermost first.
+// branch makes the branch of a region. path has the macro uses that lead to it, outermost first; it is kept.
 func (e *evaluation) branch(f *evaluated, i int, path []Position) Branch {
 	r := &f.Regions[i]
 	b := Branch{
@@ -17,8 +17,7 @@ func (e *evaluation) branch(f *evaluated, i int, path []Position) Branch {
 	}
 	b.TrueFolded, b.FalseFolded = e.folded(r)
 	if len(path) > 0 {
-		b.Line = path[0].Line
-		b.Path = slices.Clone(path)
+		b.Line, b.Path = path[0].Line, path
 	}
 	return b
 }
@@ -57,16 +56,19 @@ func (e *evaluation) fileBranches(p *fileParts) ([]Branch, error) {
 		r := &f.Regions[expansion]
 		path = append(path, r.Start())
 		// Branches of inner macros come before those of this one.
-		for _, i := range f.counted[r.ExpandedFile] {
+		for _, i := range f.counted.of(r.ExpandedFile) {
 			if f.Regions[i].Kind == ExpansionRegion {
-				if err := walk(f, i); err != nil {
+				if err := walk(f, int(i)); err != nil {
 					return err
 				}
 			}
 		}
-		for _, i := range f.branches[r.ExpandedFile] {
-			if err := add(f, i, path); err != nil {
-				return err
+		if branches := f.branches.of(r.ExpandedFile); len(branches) > 0 {
+			own := slices.Clone(path)
+			for _, i := range branches {
+				if err := add(f, int(i), own); err != nil {
+					return err
+				}
 			}
 		}
 		path = path[:len(path)-1]
@@ -78,16 +80,36 @@ func (e *evaluation) fileBranches(p *fileParts) ([]Branch, error) {
 		}
 	}
 	if !e.newRules() {
-		slices.SortStableFunc(out, func(a, b Branch) int {
-			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
-		})
-		return out, nil
+		return sortedByLine(out), nil
 	}
 	slices.SortStableFunc(out, func(a, b Branch) int { return comparePaths(&a, &b) })
 	if e.options.Unify {
 		out = e.unify(out)
 	}
 	return out, nil
+}
+
+// sortedByLine sorts by line and column; of one place the order stays.
+func sortedByLine(all []Branch) []Branch {
+	type key struct {
+		at    place
+		index int
+	}
+	keys := make([]key, len(all))
+	for i := range all {
+		keys[i] = key{placeOf(Position{all[i].Line, all[i].Col}), i}
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		if a.at != b.at {
+			return cmp.Compare(a.at, b.at)
+		}
+		return a.index - b.index
+	})
+	out := make([]Branch, len(all)) // a branch is large, so that it is moved only once
+	for i, k := range keys {
+		out[i] = all[k.index]
+	}
+	return out
 }
 
 // comparePaths orders by the places that lead to a branch; one that is not in a macro counts with its

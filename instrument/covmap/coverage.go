@@ -21,6 +21,9 @@ type FileCoverage struct {
 	// Branches are sorted by line, then in the order in which lcov numbers them, see
 	// [Options.LLVM]. Folded ones are not here.
 	Branches []Branch
+	// Regions are the stretches of code that have a count of their own, sorted by start, the longer one first. Code that
+	// several functions or uses of a macro bring is there once.
+	Regions []RegionCoverage
 	// Segments cut the file into stretches of equal count, sorted by position.
 	Segments []Segment
 	// Summary has LLVM's own totals. They are not the lengths of the slices above, see
@@ -33,6 +36,12 @@ type FileCoverage struct {
 type Line struct {
 	Line  int
 	Count uint64
+}
+
+// RegionCoverage is a stretch of code, from its first position to the one after its last, see [Region].
+type RegionCoverage struct {
+	Line, Col, EndLine, EndCol int
+	Count                      uint64
 }
 
 // FunctionCoverage is a function with its values.

@@ -109,6 +109,8 @@ type decoder struct {
 	known   map[uint64]int // index in mapping.Functions by name hash
 	// What was made so far, against the limits.
 	regions, fileIDs, exprs int
+	checker                 checker
+	list                    []Region // of the function that is being read
 }
 
 // records reads all the records of __llvm_covfun.

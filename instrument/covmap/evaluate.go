@@ -21,7 +21,8 @@ func (m *Mapping) EvaluateWith(a Algebra, o Options) (*Coverage, error) {
 	filter, _ := a.(Filter)
 	seen := make(map[string]bool)
 	for _, f := range m.Functions {
-		if err := f.check(); err != nil {
+		order, err := e.checker.check(f)
+		if err != nil {
 			return nil, &FormatError{Function: f.Name, Offset: -1, Reason: err.Error()}
 		}
 		if filter != nil {
@@ -35,6 +36,11 @@ func (m *Mapping) EvaluateWith(a Algebra, o Options) (*Coverage, error) {
 			continue
 		} else {
 			seen[key] = true
+		}
+		if e.recorder != nil {
+			if err := e.recorder.function(f, order); err != nil {
+				return nil, err
+			}
 		}
 		e.add(f)
 	}
@@ -60,10 +66,29 @@ type evaluation struct {
 	regions      RegionAlgebra // nil when algebra is not one
 	recorder     *recorder     // nil when algebra is not one
 	options      Options
+	checker      checker
 	functions    []*evaluated
 	files        map[string]*fileParts
+	lastName     string // of the file that was asked for last
+	lastFile     *fileParts
 	linesLeft    int
 	branchesLeft int
+	// Many small slices live as long as the evaluation: they are cut from large ones.
+	numbers slab[uint64]
+	indices slab[int32]
+}
+
+// slab cuts slices of zeros from larger ones.
+type slab[T any] struct{ free []T }
+
+func (s *slab[T]) take(n int) []T {
+	const chunk = 4096
+	if len(s.free) < n {
+		s.free = make([]T, max(n, chunk))
+	}
+	out := s.free[:n:n]
+	s.free = s.free[n:]
+	return out
 }
 
 // evaluated is a function with the values of its regions.
@@ -73,9 +98,38 @@ type evaluated struct {
 	main           int // file id, -1 when there is none
 	// first is the first counted region, -1 when there is none.
 	first int
-	// byFile has the indices of the counted and of the branch regions of each file id.
-	counted, branches [][]int
+	// counted and branches find the regions of a file id.
+	counted, branches byFile
 	cov               FunctionCoverage
+}
+
+// byFile has the indices of regions, those of file id n from starts[n] to starts[n+1].
+type byFile struct{ starts, regions []int32 }
+
+func (x byFile) of(id int) []int32 { return x.regions[x.starts[id]:x.starts[id+1]] }
+
+// sorted makes an index of the regions of f that are wanted.
+func (e *evaluation) sorted(f *Function, want func(*Region) bool) byFile {
+	// While regions are put in their places, starts[n+1] is the place of the next one of file id n.
+	x := byFile{starts: e.indices.take(len(f.Files) + 2)}
+	n := 0
+	for i := range f.Regions {
+		if r := &f.Regions[i]; want(r) {
+			x.starts[r.File+2]++
+			n++
+		}
+	}
+	for id := range f.Files {
+		x.starts[id+2] += x.starts[id+1]
+	}
+	x.regions = e.indices.take(n)
+	for i := range f.Regions {
+		if r := &f.Regions[i]; want(r) {
+			x.regions[x.starts[r.File+1]] = int32(i)
+			x.starts[r.File+1]++
+		}
+	}
+	return x
 }
 
 // fileParts is what the functions say of one file.
@@ -94,11 +148,15 @@ type branchRef struct {
 }
 
 func (e *evaluation) file(name string) *fileParts {
+	if e.lastFile != nil && e.lastName == name {
+		return e.lastFile
+	}
 	p := e.files[name]
 	if p == nil {
 		p = &fileParts{}
 		e.files[name] = p
 	}
+	e.lastName, e.lastFile = name, p
 	return p
 }
 
@@ -106,10 +164,14 @@ func (e *evaluation) value(f *Function, i int, falseSide bool) uint64 {
 	if e.regions != nil {
 		return e.regions.RegionValue(f, i, falseSide)
 	}
+	c := f.Regions[i].Count
 	if falseSide {
-		return e.algebra.Value(f, f.Regions[i].FalseCount)
+		c = f.Regions[i].FalseCount
 	}
-	return e.algebra.Value(f, f.Regions[i].Count)
+	if e.recorder != nil {
+		return e.recorder.Value(f, c)
+	}
+	return e.algebra.Value(f, c)
 }
 
 // newRules reports whether the rules of LLVM 20 hold.
@@ -117,17 +179,17 @@ func (e *evaluation) newRules() bool { return e.options.LLVM >= 20 }
 
 // add evaluates f and hands its parts to the files.
 func (e *evaluation) add(f *Function) {
-	v := &evaluated{Function: f, main: f.MainFile(), first: -1,
-		counts: make([]uint64, len(f.Regions)), counted: make([][]int, len(f.Files)), branches: make([][]int, len(f.Files))}
+	v := &evaluated{Function: f, main: f.MainFile(), first: -1, counts: e.numbers.take(len(f.Regions))}
+	v.counted = e.sorted(f, (*Region).IsCounted)
+	v.branches = e.sorted(f, (*Region).IsBranch)
+	if len(v.branches.regions) > 0 {
+		v.falses = e.numbers.take(len(f.Regions))
+	}
 	for i := range f.Regions {
 		r := &f.Regions[i]
 		switch {
 		case r.IsBranch():
-			if v.falses == nil {
-				v.falses = make([]uint64, len(f.Regions))
-			}
 			v.counts[i], v.falses[i] = e.value(f, i, false), e.value(f, i, true)
-			v.branches[r.File] = append(v.branches[r.File], i)
 		case r.IsCounted():
 			if r.Kind != SkippedRegion {
 				v.counts[i] = e.value(f, i, false)
@@ -135,7 +197,6 @@ func (e *evaluation) add(f *Function) {
 			if v.first < 0 {
 				v.first = i
 			}
-			v.counted[r.File] = append(v.counted[r.File], i)
 		}
 	}
 	v.cov = FunctionCoverage{Name: f.SourceName(), Function: f, Counts: v.counts, FalseCounts: v.falses}
@@ -152,7 +213,7 @@ func (e *evaluation) add(f *Function) {
 		p := e.file(f.Files[0])
 		p.functions = append(p.functions, v)
 	}
-	if v.main >= 0 && len(v.counted[v.main]) > 0 {
+	if v.main >= 0 && len(v.counted.of(v.main)) > 0 {
 		p := e.file(f.Files[v.main])
 		p.mains = append(p.mains, v)
 	}
@@ -186,7 +247,7 @@ func (e *evaluation) coverage() (*Coverage, error) {
 		p := e.files[name]
 		f := FileCoverage{Name: name}
 		var err error
-		if f.Segments, err = e.segments(p.regions); err != nil {
+		if f.Segments, f.Regions, err = e.segments(p.regions, true); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		err = e.lines(f.Segments, func(line int, count uint64) {
@@ -195,6 +256,7 @@ func (e *evaluation) coverage() (*Coverage, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
+		f.Functions = make([]FunctionCoverage, 0, len(p.functions))
 		for _, v := range p.functions {
 			f.Functions = append(f.Functions, v.cov)
 		}

@@ -1,7 +1,6 @@
 package covmap
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -100,94 +99,4 @@ func (f *Function) roots() []Counter {
 		}
 	}
 	return cs
-}
-
-// expressionOrder returns a counter for each expression that regions use, so that each comes after
-// the ones it depends on. It fails for bad indices, cycles, and an expression that is both
-// a sum and a difference.
-func (f *Function) expressionOrder() ([]Counter, error) {
-	const (
-		unseen = iota
-		open
-		done
-	)
-	state := make([]uint8, len(f.Expressions))
-	kind := make([]CounterKind, len(f.Expressions))
-	var order, stack []Counter
-	for _, root := range f.roots() {
-		stack = append(stack[:0], root)
-		for len(stack) > 0 {
-			c := stack[len(stack)-1]
-			if !c.IsExpression() {
-				stack = stack[:len(stack)-1]
-				continue
-			}
-			if int64(c.ID) >= int64(len(f.Expressions)) {
-				return nil, fmt.Errorf("counter refers to expression %d of %d", c.ID, len(f.Expressions))
-			}
-			if k := kind[c.ID]; k != CounterZero && k != c.Kind {
-				return nil, fmt.Errorf("expression %d is used both as a sum and as a difference", c.ID)
-			}
-			kind[c.ID] = c.Kind
-			e := f.Expressions[c.ID]
-			switch state[c.ID] {
-			case unseen:
-				state[c.ID] = open
-				for _, side := range [2]Counter{e.Right, e.Left} {
-					if side.IsExpression() && int64(side.ID) < int64(len(state)) && state[side.ID] == open {
-						return nil, fmt.Errorf("expression %d depends on itself", side.ID)
-					}
-					stack = append(stack, side)
-				}
-			case open:
-				state[c.ID] = done
-				order = append(order, c)
-				stack = stack[:len(stack)-1]
-			case done:
-				stack = stack[:len(stack)-1]
-			}
-		}
-	}
-	return order, nil
-}
-
-// check finds what would make an evaluation meaningless or endless.
-func (f *Function) check() error {
-	if _, err := f.expressionOrder(); err != nil {
-		return err
-	}
-	parent := make([]int, len(f.Files)) // file id that expands this one, -1 when none does
-	for i := range parent {
-		parent[i] = -1
-	}
-	for i := range f.Regions {
-		r := &f.Regions[i]
-		if r.File < 0 || r.File >= len(f.Files) {
-			return fmt.Errorf("region %d is in file id %d of %d", i, r.File, len(f.Files))
-		}
-		if r.LineStart < 1 || r.LineEnd > maxLine || r.End().Before(r.Start()) {
-			return fmt.Errorf("region %d goes from %v to %v; lines are 1 to %d", i, r.Start(), r.End(), maxLine)
-		}
-		if r.Kind != ExpansionRegion {
-			continue
-		}
-		if r.ExpandedFile < 0 || r.ExpandedFile >= len(f.Files) {
-			return fmt.Errorf("region %d expands file id %d of %d", i, r.ExpandedFile, len(f.Files))
-		}
-		if parent[r.ExpandedFile] >= 0 {
-			return fmt.Errorf("region %d expands file id %d, which another region does", i, r.ExpandedFile)
-		}
-		parent[r.ExpandedFile] = r.File
-	}
-	// With one parent at most, a walk upwards that is longer than the number of files is a cycle;
-	// so is one that is deeper than any preprocessor nests.
-	for id := range parent {
-		n := 0
-		for at := parent[id]; at >= 0; at = parent[at] {
-			if n++; n > min(len(parent), maxDepth) {
-				return fmt.Errorf("file id %d is expanded by itself or more than %d levels deep", id, maxDepth)
-			}
-		}
-	}
-	return nil
 }

@@ -31,6 +31,16 @@ func exercise(t *testing.T, m *Mapping, seed uint64) {
 			t.Fatalf("got %v, want a FormatError", err)
 		}
 	}
+	p, err := m.Plan()
+	var fe *FormatError
+	if err != nil && !errors.As(err, &fe) {
+		t.Fatalf("got %v, want a FormatError", err)
+	}
+	if err == nil {
+		if _, err := p.Counts(nil, func(f *Function) []uint64 { return make([]uint64, f.NumCounters) }, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, f := range m.Functions {
 		f.Counters()
 		f.MainFile()

@@ -12,8 +12,9 @@ const (
 	maxExprs    = 8 << 20  // expressions of all functions
 	maxLine     = 1 << 24  // greatest line number
 	maxColumn   = 1<<31 - 1
-	maxLines    = 8 << 20 // lines with code in one evaluation, in all files
-	maxNesting  = 4096    // regions that are open at one place
-	maxBranches = 4 << 20 // branches and the macro uses around them in one evaluation
-	maxDepth    = 256     // macro uses and inclusions inside one another
+	maxLines    = 8 << 20  // lines with code in one evaluation, in all files
+	maxNesting  = 4096     // regions that are open at one place
+	maxBranches = 4 << 20  // branches and the macro uses around them in one evaluation
+	maxOperands = 32 << 20 // counters and expressions of all functions of a plan
+	maxDepth    = 256      // macro uses and inclusions inside one another
 )

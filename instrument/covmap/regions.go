@@ -3,6 +3,7 @@ package covmap
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // function reads the mapping data of f. files is the list that its file indices refer to.
@@ -10,7 +11,7 @@ func (d *decoder) function(f *Function, data []byte, base int64, files []string)
 	c := &cursor{data: data, base: base, section: sectionCovfun}
 	d.body(c, f, files)
 	if c.err == nil {
-		if err := f.check(); err != nil {
+		if _, err := d.checker.check(f); err != nil {
 			c.pos = 0
 			c.fail(err.Error())
 		}
@@ -49,12 +50,14 @@ func (d *decoder) body(c *cursor, f *Function, files []string) {
 	for i := range f.Expressions {
 		f.Expressions[i] = Expression{Left: counter(c, n), Right: counter(c, n)}
 	}
+	d.list = d.list[:0]
 	for id := range f.Files {
 		if c.err != nil {
 			return
 		}
 		d.fileRegions(c, f, id)
 	}
+	f.Regions = slices.Clone(d.list)
 	if c.err == nil && len(f.Regions) == 0 {
 		c.fail("no regions")
 	}
@@ -63,7 +66,7 @@ func (d *decoder) body(c *cursor, f *Function, files []string) {
 	}
 }
 
-// fileRegions reads the regions of one file id.
+// fileRegions reads the regions of one file id into d.list.
 func (d *decoder) fileRegions(c *cursor, f *Function, id int) {
 	n := c.count(5, "number of regions")
 	if d.regions += n; d.regions > maxRegions {
@@ -74,7 +77,7 @@ func (d *decoder) fileRegions(c *cursor, f *Function, id int) {
 		if c.err != nil {
 			return
 		}
-		f.Regions = append(f.Regions, region(c, f, id, &line))
+		d.list = append(d.list, region(c, f, id, &line))
 	}
 }
 
@@ -194,8 +197,11 @@ func numCounters(f *Function) int {
 			n = max(n, int(c.ID)+1)
 		}
 	}
-	for _, c := range f.roots() {
-		see(c)
+	for i := range f.Regions {
+		see(f.Regions[i].Count)
+		if f.Regions[i].IsBranch() {
+			see(f.Regions[i].FalseCount)
+		}
 	}
 	for _, e := range f.Expressions {
 		see(e.Left)

@@ -1,19 +1,31 @@
 package covmap
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
 
 // countedRegion is a region with its value, free of its function: what segments are made of.
 type countedRegion struct {
-	start, end Position
-	kind       RegionKind
+	start, end place
 	count      uint64
+	seq        uint32 // the order in which regions were found
+	kind       RegionKind
 }
 
+// place is a [Position] in one number, which orders as positions do.
+type place uint64
+
+func placeOf(p Position) place { return place(p.Line)<<32 | place(uint32(p.Col)) }
+
+func (p place) line() int { return int(p >> 32) }
+func (p place) col() int  { return int(uint32(p)) }
+
+func (p place) String() string { return Position{p.line(), p.col()}.String() }
+
 func counted(r *Region, count uint64) countedRegion {
-	return countedRegion{start: r.Start(), end: r.End(), kind: r.Kind, count: count}
+	return countedRegion{start: placeOf(r.Start()), end: placeOf(r.End()), kind: r.Kind, count: count}
 }
 
 func comparePositions(a, b Position) int {
@@ -26,30 +38,51 @@ func comparePositions(a, b Position) int {
 	return 0
 }
 
-// segments turns the regions of one file into segments, as LLVM's SegmentBuilder does. The argument
-// is left sorted.
-func (e *evaluation) segments(regions []countedRegion) ([]Segment, error) {
-	// Outer regions first; of one range code wins over expansions, those over skipped text.
-	slices.SortStableFunc(regions, func(a, b countedRegion) int {
-		if c := comparePositions(a.start, b.start); c != 0 {
-			return c
-		}
-		if c := comparePositions(b.end, a.end); c != 0 {
-			return c
-		}
-		return int(a.kind) - int(b.kind)
-	})
-	b := segmentBuilder{regions: e.combine(regions)}
-	if err := b.build(); err != nil {
-		return nil, err
+// segments turns the regions of one file into segments, as LLVM's SegmentBuilder does, and returns the code regions of
+// the file with keep. The argument is used up.
+func (e *evaluation) segments(regions []countedRegion, keep bool) ([]Segment, []RegionCoverage, error) {
+	for i := range regions {
+		regions[i].seq = uint32(i)
 	}
-	return b.segments, nil
+	// Outer regions first; of one range code wins over expansions, those over skipped text.
+	slices.SortFunc(regions, func(a, b countedRegion) int {
+		switch {
+		case a.start != b.start:
+			if a.start < b.start {
+				return -1
+			}
+			return 1
+		case a.end != b.end:
+			if a.end > b.end {
+				return -1
+			}
+			return 1
+		case a.kind != b.kind:
+			return int(a.kind) - int(b.kind)
+		}
+		return int(a.seq) - int(b.seq)
+	})
+	regions = e.combine(regions)
+	var code []RegionCoverage
+	if keep {
+		code = make([]RegionCoverage, 0, len(regions))
+		for i := range regions {
+			if r := &regions[i]; r.kind == CodeRegion {
+				code = append(code, RegionCoverage{Line: r.start.line(), Col: r.start.col(), EndLine: r.end.line(), EndCol: r.end.col(), Count: r.count})
+			}
+		}
+	}
+	b := segmentBuilder{regions: regions, segments: make([]Segment, 0, 2*len(regions))}
+	if err := b.build(); err != nil {
+		return nil, nil, err
+	}
+	return b.segments, code, nil
 }
 
-// combine joins regions of one range into the first of them. Only those of its kind add to its value: a
+// combine joins regions of one range into the first of them, in place. Only those of its kind add to its value: a
 // macro that expands to nothing but another macro must not count twice.
 func (e *evaluation) combine(sorted []countedRegion) []countedRegion {
-	out := make([]countedRegion, 0, len(sorted))
+	out := sorted[:0]
 	for _, r := range sorted {
 		if n := len(out); n > 0 && out[n-1].start == r.start && out[n-1].end == r.end {
 			if last := &out[n-1]; last.kind == r.kind {
@@ -67,7 +100,7 @@ type segmentBuilder struct {
 	regions  []countedRegion
 	segments []Segment
 	// active are the regions that the sweep is inside of, outermost first.
-	active []countedRegion
+	active, closing []countedRegion
 }
 
 func (b *segmentBuilder) build() error {
@@ -105,7 +138,7 @@ func (b *segmentBuilder) build() error {
 }
 
 // emit starts a segment with the value of r, unless it would change nothing.
-func (b *segmentBuilder) emit(r countedRegion, at Position, entry, skipped bool) {
+func (b *segmentBuilder) emit(r countedRegion, at place, entry, skipped bool) {
 	hasCount := !skipped && r.kind != SkippedRegion
 	if n := len(b.segments); n > 0 && !entry && !skipped {
 		last := &b.segments[n-1]
@@ -113,7 +146,7 @@ func (b *segmentBuilder) emit(r countedRegion, at Position, entry, skipped bool)
 			return
 		}
 	}
-	s := Segment{Line: at.Line, Col: at.Col, HasCount: hasCount, Entry: entry}
+	s := Segment{Line: at.line(), Col: at.col(), HasCount: hasCount, Entry: entry}
 	if hasCount {
 		s.Count, s.Gap = r.count, r.kind == GapRegion
 	}
@@ -121,8 +154,8 @@ func (b *segmentBuilder) emit(r countedRegion, at Position, entry, skipped bool)
 }
 
 // closeUntil closes the active regions that end at or before next, the start of the next region.
-func (b *segmentBuilder) closeUntil(next Position) {
-	ends := func(r *countedRegion) bool { return !next.Before(r.end) }
+func (b *segmentBuilder) closeUntil(next place) {
+	ends := func(r *countedRegion) bool { return r.end <= next }
 	from := 0
 	for from < len(b.active) && !ends(&b.active[from]) {
 		from++
@@ -131,7 +164,7 @@ func (b *segmentBuilder) closeUntil(next Position) {
 		return
 	}
 	// Move those that stay to the front, each group in its order.
-	var closing []countedRegion
+	closing := b.closing[:0]
 	for i := from; i < len(b.active); i++ {
 		if ends(&b.active[i]) {
 			closing = append(closing, b.active[i])
@@ -140,15 +173,18 @@ func (b *segmentBuilder) closeUntil(next Position) {
 			from++
 		}
 	}
+	b.closing = closing
 	copy(b.active[from:], closing)
 	b.close(from, &next)
 }
 
 // close emits the segments at the ends of active[from:] and removes those. next is the start of the
 // next region, nil when there is none and from is 0.
-func (b *segmentBuilder) close(from int, next *Position) {
+func (b *segmentBuilder) close(from int, next *place) {
 	closing := b.active[from:]
-	slices.SortStableFunc(closing, func(a, c countedRegion) int { return comparePositions(a.end, c.end) })
+	if len(closing) > 1 {
+		slices.SortStableFunc(closing, func(a, c countedRegion) int { return cmp.Compare(a.end, c.end) })
+	}
 	for i := 1; i < len(closing); i++ {
 		at := closing[i-1].end
 		if next != nil && at == *next {

@@ -14,7 +14,7 @@ func (e *evaluation) summary(p *fileParts) (Summary, error) {
 		if err != nil {
 			return Summary{}, err
 		}
-		at := f.Regions[f.counted[f.main][0]].Start()
+		at := f.Regions[f.counted.of(f.main)[0]].Start()
 		g := groups[at]
 		if g == nil {
 			groups[at] = &group{s, f.cov.Count}
@@ -41,10 +41,10 @@ func (e *evaluation) summary(p *fileParts) (Summary, error) {
 func (e *evaluation) functionSummary(f *evaluated) (Summary, error) {
 	var s Summary
 	var regions []countedRegion
-	for _, i := range f.counted[f.main] {
+	for _, i := range f.counted.of(f.main) {
 		regions = append(regions, counted(&f.Regions[i], f.counts[i]))
 	}
-	segments, err := e.segments(regions)
+	segments, _, err := e.segments(regions, false)
 	if err != nil {
 		return s, err
 	}
@@ -59,12 +59,12 @@ func (e *evaluation) functionSummary(f *evaluated) (Summary, error) {
 	for len(stack) > 0 {
 		id := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		for _, i := range f.branches[id] {
+		for _, i := range f.branches.of(id) {
 			onTrue, onFalse := e.folded(&f.Regions[i])
 			s.BranchesFound += b2i(!onTrue) + b2i(!onFalse)
 			s.BranchesHit += b2i(!onTrue && f.counts[i] > 0) + b2i(!onFalse && f.falses[i] > 0)
 		}
-		for _, i := range f.counted[id] {
+		for _, i := range f.counted.of(id) {
 			if r := &f.Regions[i]; r.Kind == ExpansionRegion {
 				stack = append(stack, r.ExpandedFile)
 			}

@@ -279,10 +279,21 @@ func (d *difference) samePlan(m *covmap.Mapping, counters map[*covmap.Function][
 			for _, fn := range f.Functions {
 				out = append(out, fmt.Sprint(f.Name, " function ", fn.Name, " ", value(fn.Count)))
 			}
+			for _, r := range f.Regions {
+				out = append(out, fmt.Sprint(f.Name, " region ", r.Line, ":", r.Col, "-", r.EndLine, ":", r.EndCol, " ", value(r.Count)))
+			}
 		}
 		return out
 	}
 	got := list(p.Shape, func(n uint64) uint64 { return values[n] })
+	if values, err = p.Counts(values, func(f *covmap.Function) []uint64 { return counters[f] }, nil); err != nil {
+		d.t.Errorf("seed %#x: plan: %v", d.seed, err)
+		return
+	}
+	if again := list(p.Shape, func(n uint64) uint64 { return values[n] }); !slices.Equal(got, again) {
+		d.sum.differences.Add(1)
+		d.t.Errorf("seed %#x: plan, by an algebra (-), by counts (+):\n%.2000s", d.seed, cmp.Diff(got, again))
+	}
 	if diff := cmp.Diff(list(want, func(n uint64) uint64 { return n }), got); diff != "" {
 		d.sum.differences.Add(1)
 		d.t.Errorf("seed %#x: plan, evaluated (-), planned (+):\n%.2000s", d.seed, diff)
