@@ -22,18 +22,30 @@ func normalize(records []collect.Record, metas map[meta.ObjectID]*meta.Meta) ([]
 		}
 		return place{spec: c.Spec, arch: c.Arch}
 	}
+	// Records are compared only with others of the same run: that takes time.
+	type run struct {
+		place
+		id, test string
+	}
+	runOf := func(r *collect.Record) run { return run{placeOf(r.Run.Cell), r.Run.ID, r.Run.Test} }
+	runs := map[run]int{}
+	for i := range records {
+		runs[runOf(&records[i])]++
+	}
 	out := make([]collect.Record, 0, len(records))
 	seen := map[string]bool{}
 	llvms := map[place]map[int]bool{}
 	for i := range records {
-		var b bytes.Buffer
-		if err := collect.EncodeRecord(&b, &records[i]); err != nil {
-			return nil, fmt.Errorf("run %q in %s: %w", records[i].Run.Test, records[i].Run.Cell.Kernel, err)
+		if runs[runOf(&records[i])] > 1 {
+			var b bytes.Buffer
+			if err := collect.EncodeRecord(&b, &records[i]); err != nil {
+				return nil, fmt.Errorf("run %q in %s: %w", records[i].Run.Test, records[i].Run.Cell.Kernel, err)
+			}
+			if seen[b.String()] {
+				continue
+			}
+			seen[b.String()] = true
 		}
-		if seen[b.String()] {
-			continue
-		}
-		seen[b.String()] = true
 		r := records[i]
 		c := &r.Run.Cell
 		if c.LLVM == 0 {

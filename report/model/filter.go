@@ -8,7 +8,7 @@ type Filter interface {
 
 // FileFilter says what of one file stays.
 type FileFilter interface {
-	// Line says whether a line stays. When it goes, so do its branches.
+	// Line says whether a line stays. When it goes, so do its branches and the regions that start there.
 	Line(number int) bool
 	// Branches says whether the branches stay that are shown on a line.
 	Branches(line int) bool
@@ -35,10 +35,15 @@ func (r *Report) filter(filters []Filter) {
 
 // filter reports whether anything stays.
 func (f *File) filter(keep FileFilter) bool {
-	lines, functions, branches := f.Lines[:0], f.Functions[:0], f.Branches[:0]
+	lines, regions, functions, branches := f.Lines[:0], f.Regions[:0], f.Functions[:0], f.Branches[:0]
 	for _, l := range f.Lines {
 		if keep.Line(l.Number) {
 			lines = append(lines, l)
+		}
+	}
+	for _, x := range f.Regions {
+		if keep.Line(x.Line) {
+			regions = append(regions, x)
 		}
 	}
 	for _, x := range f.Functions {
@@ -51,6 +56,6 @@ func (f *File) filter(keep FileFilter) bool {
 			branches = append(branches, b)
 		}
 	}
-	f.Lines, f.Functions, f.Branches = lines, functions, branches
+	f.Lines, f.Regions, f.Functions, f.Branches = lines, regions, functions, branches
 	return len(lines) > 0 || len(functions) > 0
 }

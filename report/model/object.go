@@ -16,8 +16,10 @@ import (
 type object struct {
 	meta    *meta.Meta
 	mapping *covmap.Mapping
-	// plan evaluates the mapping, apart from functions that need a sight.
+	// plan evaluates the mapping.
 	plan *covmap.Plan
+	// lastValues are those of the cell that was evaluated last.
+	lastValues knownValues
 	// counters ties functions of the mapping to their counters; those without are dummies or
 	// have none left.
 	counters map[*covmap.Function]*meta.Func
@@ -119,16 +121,20 @@ func (o *object) check(c *collect.ObjectCounters, cell collect.Cell) error {
 	return nil
 }
 
-// counts is the algebra of counts; c is nil for an object that was never loaded. negative, when not
-// nil, is told of functions whose counters do not add up.
-func (o *object) counts(c *collect.ObjectCounters, negative func(*covmap.Function)) covmap.Algebra {
-	return covmap.CountsClamped(func(f *covmap.Function) []uint64 {
+// ownCounts returns the counters of a function that simply add up; c is nil for an object that was never loaded.
+func (o *object) ownCounts(c *collect.ObjectCounters) func(*covmap.Function) []uint64 {
+	return func(f *covmap.Function) []uint64 {
 		x := o.counters[f]
 		if x == nil || c == nil || x.Fidelity == meta.Off || needsSight(x) || len(f.Regions) == 1 && f.Regions[0].Count.IsZero() {
 			return nil // LLVM drops the last kind when its counter is not 0; its code stays code
 		}
 		return c.Counts[x.First : x.First+x.Count]
-	}, negative)
+	}
+}
+
+// counts is the algebra of counts. negative is told of functions whose counters do not add up.
+func (o *object) counts(c *collect.ObjectCounters, negative func(*covmap.Function)) covmap.Algebra {
+	return covmap.CountsClamped(o.ownCounts(c), negative)
 }
 
 // ranks is the algebra of why counters are 0. c is nil for an object that was never loaded.

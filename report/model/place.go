@@ -10,211 +10,277 @@ import (
 )
 
 // fileLayout says where the things of one file of an object's coverage are in the report: the index
-// of the file (-1 when it is ignored) and those of its lines, functions and branches.
+// of the file (-1 when it is left out) and those of its lines, regions, functions and branches.
 type fileLayout struct {
-	file                       int
-	lines, functions, branches []int
-}
-
-// functionKey is what makes functions of several objects the same.
-type functionKey struct {
-	line int
-	name string
-}
-
-// branchKey is what makes branches of several objects the same. Path is the chain of macro uses.
-type branchKey struct {
-	line                             int
-	source                           string
-	sourceLine, col, endLine, endCol int
-	path                             string
-	ordinal                          int
+	file                                int
+	lines, regions, functions, branches []int32
 }
 
 // cName is the name without the file that LLVM puts in front of a static function's.
 func cName(name string) string { return name[strings.LastIndexAny(name, ":;")+1:] }
 
-// placing collects the positions of one file from all objects.
-type placing struct {
-	name      string
-	lines     map[int]bool
-	functions map[functionKey]*Function
-	branches  map[branchKey]*placedBranch
-}
-
-// placedBranch remembers the order in which the first object that has the branch lists it.
-type placedBranch struct {
-	branch Branch
-	order  int // within the line
+// filePart is what one object says of a file.
+type filePart struct {
+	o      *object
+	shape  *covmap.FileCoverage
+	layout *fileLayout
 }
 
 // place makes the rows of the report, the union over all objects, and tells each object where its own
 // are.
 func (b *builder) place() error {
-	files := map[string]*placing{}
-	shapes := make([]*covmap.Coverage, len(b.objects))
-	for i, o := range b.objects {
+	files := map[string][]filePart{}
+	for _, o := range b.objects {
 		plan, err := o.mapping.Plan()
 		if err != nil {
 			return fmt.Errorf("object %s (%s): %w", o.meta.ObjectID.Short(), o.name(), err)
 		}
-		shape := plan.Shape
-		o.plan, shapes[i] = plan, shape
-		for k := range shape.Files {
-			f := &shape.Files[k]
-			if b.options.Ignore != nil && b.options.Ignore.MatchString(f.Name) {
-				continue
+		o.plan, o.layout = plan, make([]fileLayout, len(plan.Shape.Files))
+		for k := range plan.Shape.Files {
+			f := &plan.Shape.Files[k]
+			if o.layout[k].file = -1; b.options.Ignore == nil || !b.options.Ignore.MatchString(f.Name) {
+				files[f.Name] = append(files[f.Name], filePart{o, f, &o.layout[k]})
 			}
-			p := files[f.Name]
-			if p == nil {
-				p = &placing{f.Name, map[int]bool{}, map[functionKey]*Function{}, map[branchKey]*placedBranch{}}
-				files[f.Name] = p
-			}
-			p.add(o, f)
 		}
 	}
 	cells := len(b.report.Cells)
-	index := map[string]int{}
-	placed := make([]*placed, 0, len(files))
-	for _, name := range sortedKeys(files) {
-		index[name] = len(b.report.Files)
-		file, at := files[name].file(cells)
-		b.report.Files = append(b.report.Files, file)
-		placed = append(placed, at)
-	}
-	for i, o := range b.objects {
-		o.layout = make([]fileLayout, len(shapes[i].Files))
-		for k := range shapes[i].Files {
-			f := &shapes[i].Files[k]
-			n, ok := index[f.Name]
-			if !ok {
-				o.layout[k].file = -1
-				continue
-			}
-			o.layout[k] = placed[n].layout(n, f)
+	for n, name := range sortedKeys(files) {
+		f, parts := File{Name: name}, files[name]
+		for _, p := range parts {
+			p.layout.file = n
 		}
+		f.placeLines(parts, cells)
+		f.placeFunctions(parts, cells)
+		f.placeBranches(parts, cells)
+		if !b.options.FiguresOnly {
+			f.placeRegions(parts, cells)
+		}
+		b.report.Files = append(b.report.Files, f)
 	}
 	return nil
 }
 
-func (p *placing) add(o *object, f *covmap.FileCoverage) {
-	for _, l := range f.Lines {
-		p.lines[l.Line] = true
+// union returns the distinct elements of sorted lists without repetitions, sorted, and for each list where its elements are
+// among these.
+func union[T any](lists [][]T, compare func(a, b *T) int) (all []T, at [][]int32) {
+	all = lists[0]
+	if len(lists) > 1 {
+		all = slices.Concat(lists...)
+		slices.SortFunc(all, func(a, b T) int { return compare(&a, &b) })
+		all = slices.CompactFunc(all, func(a, b T) bool { return compare(&a, &b) == 0 })
 	}
-	for i := range f.Functions {
-		x := &f.Functions[i]
-		key := functionKey{x.Line, cName(x.Name)}
-		have := p.functions[key]
-		if have == nil {
-			have = &Function{Name: key.name, LLVMName: x.Name, Line: x.Line, EndLine: x.EndLine}
-			p.functions[key] = have
+	for _, list := range lists {
+		to, n := make([]int32, len(list)), 0
+		for i := range list {
+			for compare(&all[n], &list[i]) != 0 {
+				n++
+			}
+			to[i] = int32(n)
 		}
-		if have.LLVMName != x.Name {
-			have.LLVMName = key.name // units that include it call it differently
+		at = append(at, to)
+	}
+	return all, at
+}
+
+// slots cuts the cells of rows from one slice: neighbours in a table are neighbours in memory.
+func slots[T any](rows, cells int) func() []T {
+	all := make([]T, rows*cells)
+	return func() []T {
+		out := all[:cells:cells]
+		all = all[cells:]
+		return out
+	}
+}
+
+func (f *File) placeLines(parts []filePart, cells int) {
+	lists := make([][]covmap.Line, len(parts))
+	for i, p := range parts {
+		lists[i] = p.shape.Lines
+	}
+	all, at := union(lists, func(a, b *covmap.Line) int { return a.Line - b.Line })
+	slot := slots[State](len(all), cells)
+	f.Lines = make([]Line, len(all))
+	for n := range all {
+		f.Lines[n] = Line{all[n].Line, slot()}
+	}
+	for i, p := range parts {
+		p.layout.lines = at[i]
+	}
+}
+
+func (f *File) placeRegions(parts []filePart, cells int) {
+	lists := make([][]covmap.RegionCoverage, len(parts))
+	for i, p := range parts {
+		lists[i] = p.shape.Regions
+	}
+	all, at := union(lists, func(a, b *covmap.RegionCoverage) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
 		}
-		have.EndLine = max(have.EndLine, x.EndLine)
-		if pr := o.program(key.name); pr != nil && have.Program == "" {
+		return cmp.Or(a.Col-b.Col, b.EndLine-a.EndLine, b.EndCol-a.EndCol)
+	})
+	slot := slots[State](len(all), cells)
+	f.Regions = make([]Region, len(all))
+	for n := range all {
+		x := &all[n]
+		f.Regions[n] = Region{x.Line, x.Col, x.EndLine, x.EndCol, slot()}
+	}
+	for i, p := range parts {
+		p.layout.regions = at[i]
+	}
+}
+
+// placeFunctions makes functions of several objects one when they have the same first line and C name.
+func (f *File) placeFunctions(parts []filePart, cells int) {
+	type entry struct {
+		line int
+		name string // in C
+		x    *covmap.FunctionCoverage
+		part *filePart
+		to   *int32
+	}
+	var all []entry
+	for i := range parts {
+		p := &parts[i]
+		p.layout.functions = make([]int32, len(p.shape.Functions))
+		for n := range p.shape.Functions {
+			x := &p.shape.Functions[n]
+			all = append(all, entry{x.Line, cName(x.Name), x, p, &p.layout.functions[n]})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b entry) int {
+		if a.line != b.line {
+			return a.line - b.line
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	slot := slots[State](len(all), cells)
+	for _, e := range all {
+		n := len(f.Functions) - 1
+		if n < 0 || f.Functions[n].Line != e.line || cName(f.Functions[n].LLVMName) != e.name {
+			f.Functions = append(f.Functions, Function{Name: e.name, LLVMName: e.x.Name, Line: e.line, Cells: slot()})
+			n++
+		}
+		have := &f.Functions[n]
+		if have.LLVMName != e.x.Name {
+			have.LLVMName = e.name // units that include it call it differently
+		}
+		have.EndLine = max(have.EndLine, e.x.EndLine)
+		if pr := e.part.o.program(e.name); pr != nil && have.Program == "" {
 			have.Name, have.Program = pr.Name, pr.Section
 		}
-	}
-	eachBranch(f, func(i, order int, key branchKey) {
-		if p.branches[key] == nil {
-			br := Branch{Line: key.line, Source: key.source, SourceLine: key.sourceLine, Col: key.col,
-				EndLine: key.endLine, EndCol: key.endCol, Ordinal: key.ordinal}
-			p.branches[key] = &placedBranch{br, order}
-		}
-	})
-}
-
-// eachBranch calls do for each branch with its index, its place within its line, and its key.
-func eachBranch(f *covmap.FileCoverage, do func(i, order int, key branchKey)) {
-	line, order := 0, 0
-	seen := map[branchKey]int{}
-	for i := range f.Branches {
-		b := &f.Branches[i]
-		if b.Line != line {
-			line, order = b.Line, 0
-		}
-		key := branchKey{line: b.Line, sourceLine: b.SourceLine, col: b.Col, endLine: b.EndLine, endCol: b.EndCol}
-		if b.File != f.Name {
-			key.source = b.File
-		}
-		var path strings.Builder
-		for _, at := range b.Path {
-			path.WriteString(at.String() + " ")
-		}
-		key.path = path.String()
-		plain := key
-		key.ordinal = seen[plain]
-		seen[plain]++
-		do(i, order, key)
-		order++
+		*e.to = int32(n)
 	}
 }
 
-// placed finds the rows of one file.
-type placed struct {
-	lines     map[int]int
-	functions map[functionKey]int
-	branches  map[branchKey]int
+// placedBranch is a branch of an object.
+type placedBranch struct {
+	*covmap.Branch
+	order   int // among those of its line, in its object
+	ordinal int // among those of its object that have the same key
+	to      *int32
 }
 
-// file makes the file's rows with empty cells, in order.
-func (p *placing) file(cells int) (File, *placed) {
-	f := File{Name: p.name}
-	at := &placed{map[int]int{}, map[functionKey]int{}, map[branchKey]int{}}
-	for _, n := range sortedKeys(p.lines) {
-		at.lines[n] = len(f.Lines)
-		f.Lines = append(f.Lines, Line{n, make([]State, cells)})
+// comparePlaces orders branches by what makes those of several objects the same, apart from their line.
+func comparePlaces(a, b *placedBranch) int {
+	if a.SourceLine != b.SourceLine {
+		return a.SourceLine - b.SourceLine
 	}
-	var fs []functionKey
-	for k := range p.functions {
-		fs = append(fs, k)
+	return cmp.Or(a.Col-b.Col, a.EndLine-b.EndLine, a.EndCol-b.EndCol, strings.Compare(a.File, b.File), comparePaths(a, b), a.ordinal-b.ordinal)
+}
+
+func comparePaths(a, b *placedBranch) int {
+	return slices.CompareFunc(a.Path, b.Path, func(x, y covmap.Position) int { return cmp.Or(x.Line-y.Line, x.Col-y.Col) })
+}
+
+// placeBranches makes branches of several objects one when they have the same place and come by the same uses of macros.
+// Those of a line stay in the order of the first object that has them.
+func (f *File) placeBranches(parts []filePart, cells int) {
+	n := 0
+	for _, p := range parts {
+		n += len(p.shape.Branches)
 	}
-	slices.SortFunc(fs, func(a, b functionKey) int {
-		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.name, b.name))
-	})
-	for _, k := range fs {
-		at.functions[k] = len(f.Functions)
-		x := *p.functions[k]
-		x.Cells = make([]State, cells)
-		f.Functions = append(f.Functions, x)
+	all := make([]placedBranch, 0, n)
+	for _, p := range parts {
+		p.layout.branches = make([]int32, len(p.shape.Branches))
+		all = appendPlaced(all, p.shape.Branches, p.layout.branches)
 	}
-	type keyed struct {
-		branchKey
-		*placedBranch
+	rows := all
+	if len(parts) > 1 {
+		// Equal ones follow each other, that of the first object first. It gives the others its order.
+		slices.SortStableFunc(all, func(a, b placedBranch) int {
+			if a.Line != b.Line {
+				return a.Line - b.Line
+			}
+			return comparePlaces(&a, &b)
+		})
+		rows = slices.Clone(all)
+		rows = slices.CompactFunc(rows, func(a, b placedBranch) bool { return a.Line == b.Line && comparePlaces(&a, &b) == 0 })
+		slices.SortStableFunc(rows, func(a, b placedBranch) int {
+			if a.Line != b.Line {
+				return a.Line - b.Line
+			}
+			return a.order - b.order
+		})
 	}
-	bs := make([]keyed, 0, len(p.branches))
-	for k, x := range p.branches {
-		bs = append(bs, keyed{k, x})
-	}
-	slices.SortFunc(bs, func(a, b keyed) int {
-		if c := cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.order, b.order)); c != 0 {
-			return c
+	slot := slots[BranchState](len(rows), cells)
+	f.Branches = make([]Branch, len(rows))
+	for n := range rows {
+		x := &rows[n]
+		f.Branches[n] = Branch{Line: x.Line, SourceLine: x.SourceLine, Col: x.Col, EndLine: x.EndLine, EndCol: x.EndCol, Ordinal: x.ordinal, Cells: slot()}
+		if x.File != f.Name {
+			f.Branches[n].Source = x.File
 		}
-		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.sourceLine, b.sourceLine), cmp.Compare(a.col, b.col),
-			cmp.Compare(a.endLine, b.endLine), cmp.Compare(a.endCol, b.endCol), cmp.Compare(a.path, b.path),
-			cmp.Compare(a.ordinal, b.ordinal))
-	})
-	for _, k := range bs {
-		at.branches[k.branchKey] = len(f.Branches)
-		x := k.branch
-		x.Cells = make([]BranchState, cells)
-		f.Branches = append(f.Branches, x)
+		*x.to = int32(n)
 	}
-	return f, at
+	for i := 1; i < len(all) && len(parts) > 1; i++ {
+		if a, b := &all[i-1], &all[i]; a.Line == b.Line && comparePlaces(a, b) == 0 {
+			*b.to = *a.to
+		}
+	}
 }
 
-// layout tells where the things of f go, which is file number n.
-func (p *placed) layout(n int, f *covmap.FileCoverage) fileLayout {
-	l := fileLayout{file: n, lines: make([]int, len(f.Lines)), functions: make([]int, len(f.Functions)),
-		branches: make([]int, len(f.Branches))}
-	for i := range f.Lines {
-		l.lines[i] = p.lines[f.Lines[i].Line]
+// appendPlaced appends the branches of one object, of which those of a line follow each other.
+func appendPlaced(all []placedBranch, branches []covmap.Branch, to []int32) []placedBranch {
+	for i := 0; i < len(branches); {
+		first := len(all)
+		line := branches[i].Line
+		for ; i < len(branches) && branches[i].Line == line; i++ {
+			all = append(all, placedBranch{Branch: &branches[i], order: len(all) - first, to: &to[i]})
+		}
+		number(all[first:])
 	}
-	for i := range f.Functions {
-		l.functions[i] = p.functions[functionKey{f.Functions[i].Line, cName(f.Functions[i].Name)}]
+	return all
+}
+
+// number gives branches of a line their ordinals.
+func number(branches []placedBranch) {
+	const few = 8
+	if len(branches) <= few {
+		for i := range branches {
+			for k := i - 1; k >= 0; k-- {
+				branches[i].ordinal = branches[k].ordinal
+				if comparePlaces(&branches[i], &branches[k]) == 0 {
+					branches[i].ordinal++
+					break
+				}
+				branches[i].ordinal = 0
+			}
+		}
+		return
 	}
-	eachBranch(f, func(i, _ int, key branchKey) { l.branches[i] = p.branches[key] })
-	return l
+	sorted := make([]*placedBranch, len(branches))
+	for i := range branches {
+		sorted[i] = &branches[i]
+	}
+	slices.SortStableFunc(sorted, comparePlaces)
+	for i := 1; i < len(sorted); i++ {
+		before := sorted[i-1].ordinal
+		sorted[i].ordinal = before
+		if comparePlaces(sorted[i-1], sorted[i]) == 0 {
+			sorted[i].ordinal = before + 1
+		} else {
+			sorted[i].ordinal = 0
+		}
+	}
 }

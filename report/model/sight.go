@@ -455,23 +455,19 @@ func (a *classAlgebra) Value(_ *covmap.Function, c covmap.Counter) uint64 {
 
 func (a *classAlgebra) Combine(x, y uint64) uint64 { return max(x, y) }
 
-// addDirect raises the counts of lines that ran whatever is known of their regions.
-func (s *sights) addDirect(counts *covmap.Coverage) {
-	files := map[string]*covmap.FileCoverage{}
-	for k := range counts.Files {
-		files[counts.Files[k].Name] = &counts.Files[k]
+// direct returns the lines of a file that ran, with how often at least.
+func (s *sights) direct(file string) map[int]uint64 {
+	if s == nil {
+		return nil
 	}
+	lines := map[int]uint64{}
 	for f, x := range s.of {
-		if x == nil || len(x.direct) == 0 || f.MainFile() < 0 {
+		if x == nil || len(x.direct) == 0 || f.MainFile() < 0 || f.Files[f.MainFile()] != file {
 			continue
 		}
-		file := files[f.Files[f.MainFile()]]
-		if file == nil {
-			continue
-		}
-		for n := range file.Lines {
-			l := &file.Lines[n]
-			l.Count = max(l.Count, x.direct[l.Line].count)
+		for line, v := range x.direct {
+			lines[line] = max(lines[line], v.count)
 		}
 	}
+	return lines
 }

@@ -19,11 +19,18 @@ func (r *Report) summarize() {
 				r.Cells[i].Statuses[s.Status]++
 			}
 		}
+		for n := range f.Regions {
+			states := f.Regions[n].Cells
+			f.Merged.Regions.add(Merge(states).Status)
+			for i := range states {
+				f.Cells[i].Regions.add(states[i].Status)
+			}
+		}
 		for n := range f.Functions {
 			states := f.Functions[n].Cells
 			f.Merged.Functions.add(Merge(states).Status)
-			for i, s := range states {
-				f.Cells[i].Functions.add(s.Status)
+			for i := range states {
+				f.Cells[i].Functions.add(states[i].Status)
 			}
 		}
 		for n := range f.Branches {
@@ -31,9 +38,9 @@ func (r *Report) summarize() {
 			m := MergeBranch(states)
 			f.Merged.Branches.add(m.True.Status)
 			f.Merged.Branches.add(m.False.Status)
-			for i, s := range states {
-				f.Cells[i].Branches.add(s.True.Status)
-				f.Cells[i].Branches.add(s.False.Status)
+			for i := range states {
+				f.Cells[i].Branches.add(states[i].True.Status)
+				f.Cells[i].Branches.add(states[i].False.Status)
 			}
 		}
 		r.Merged.add(f.Merged)
@@ -46,6 +53,8 @@ func (r *Report) summarize() {
 func (s *Summary) add(o Summary) {
 	s.Lines.Hit += o.Lines.Hit
 	s.Lines.Total += o.Lines.Total
+	s.Regions.Hit += o.Regions.Hit
+	s.Regions.Total += o.Regions.Total
 	s.Branches.Hit += o.Branches.Hit
 	s.Branches.Total += o.Branches.Total
 	s.Functions.Hit += o.Functions.Hit
@@ -59,8 +68,12 @@ func (b *builder) warn() {
 	if len(r.Cells) == 1 {
 		everyKernel = ""
 	}
+	eliminated := slices.ContainsFunc(r.Cells, func(c Cell) bool { return c.Statuses[Eliminated] > 0 })
 	for k := range r.Files {
 		f := &r.Files[k]
+		if !eliminated {
+			break
+		}
 		var gone []int
 		for n := range f.Lines {
 			if Merge(f.Lines[n].Cells).Status == Eliminated {

@@ -186,9 +186,9 @@ func (r *Ratio) add(s Status) {
 	}
 }
 
-// Summary holds the three figures of a cell or file. Branches counts sides, two to a branch.
+// Summary holds the figures of a cell or file. Branches counts sides, two to a branch.
 type Summary struct {
-	Lines, Branches, Functions Ratio
+	Lines, Regions, Branches, Functions Ratio
 }
 
 // StatusCount is a number of lines for each status.
@@ -200,6 +200,9 @@ type File struct {
 	Name string
 	// Lines are the lines that are code in at least one cell, by number.
 	Lines []Line
+	// Regions are the stretches of code with a count of their own, also those within lines, sorted by start, the longer one
+	// first. Code that several functions or uses of a macro bring is there once, where it is written.
+	Regions []Region
 	// Branches are sorted by position.
 	Branches []Branch
 	// Functions are sorted by line, then name.
@@ -213,6 +216,13 @@ type File struct {
 type Line struct {
 	Number int
 	Cells  []State
+}
+
+// Region is a stretch of code, from Line and Col to the column before EndCol; columns count bytes from 1. Cells has one
+// element a cell of the report.
+type Region struct {
+	Line, Col, EndLine, EndCol int
+	Cells                      []State
 }
 
 // Branch is one condition with its two sides. Cells has one element a cell of the report.
@@ -251,30 +261,35 @@ type Function struct {
 // says most, with its reason when all cells of that status agree on it.
 func Merge(cells []State) State {
 	var m State
-	for i, s := range cells {
-		switch {
-		case i == 0 || s.Status > m.Status:
-			m = s
-		case s.Status < m.Status:
-		case s.Status == Hit:
-			m.Count = addSat(m.Count, s.Count)
-			fallthrough
-		default:
-			if s.Reason != m.Reason {
-				m.Reason = 0
-			}
-		}
+	for i := range cells {
+		m.merge(i == 0, cells[i])
 	}
 	return m
 }
 
+func (m *State) merge(first bool, s State) {
+	switch {
+	case first || s.Status > m.Status:
+		*m = s
+	case s.Status < m.Status:
+	default:
+		if s.Status == Hit {
+			m.Count = addSat(m.Count, s.Count)
+		}
+		if s.Reason != m.Reason {
+			m.Reason = 0
+		}
+	}
+}
+
 // MergeBranch is [Merge] for each side.
 func MergeBranch(cells []BranchState) BranchState {
-	t, f := make([]State, len(cells)), make([]State, len(cells))
-	for i, s := range cells {
-		t[i], f[i] = s.True, s.False
+	var m BranchState
+	for i := range cells {
+		m.True.merge(i == 0, cells[i].True)
+		m.False.merge(i == 0, cells[i].False)
 	}
-	return BranchState{True: Merge(t), False: Merge(f)}
+	return m
 }
 
 // addSat adds without wrapping: a count that is too large is still "very often".
