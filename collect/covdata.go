@@ -173,7 +173,11 @@ func compress(b []byte) ([]byte, error) {
 func decompress(b []byte, size int64) ([]byte, error) {
 	r := flate.NewReader(bytes.NewReader(b))
 	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, size+1))
+	var out bytes.Buffer
+	const trust = 1 << 20 // the header may claim more than there is
+	out.Grow(int(min(size, trust)) + bytes.MinRead)
+	_, err := out.ReadFrom(io.LimitReader(r, size+1))
+	return out.Bytes(), err
 }
 
 func appendPayload(b []byte, r *Record) ([]byte, error) {

@@ -8,15 +8,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/report/cobertura"
 	"github.com/bpfcov/bpfcov/report/codecov"
 	"github.com/bpfcov/bpfcov/report/gocover"
 	"github.com/bpfcov/bpfcov/report/junit"
-	"github.com/bpfcov/bpfcov/report/lcov"
 	"github.com/bpfcov/bpfcov/report/llvm"
 	"github.com/bpfcov/bpfcov/report/markdown"
 	"github.com/bpfcov/bpfcov/report/model"
@@ -64,9 +66,14 @@ func WriteRun(dir string, d *collect.Data, o RunOptions) (files []string, rep *m
 			files = append(files, path)
 		}
 	}
-	for _, c := range rep.Columns() {
-		if o.LCOV {
-			write("lcov/"+rep.ColumnName(c)+".info", func(w io.Writer) error { return lcov.Write(w, rep.LCOV(c), lcov.Options{}) })
+	if o.LCOV {
+		columns := rep.Columns()
+		path := func(c model.Column) string { return filepath.Join(dir, "lcov", rep.ColumnName(c)+".info") }
+		err = parallel(len(columns), func(i int) error {
+			return WriteFile(path(columns[i]), func(w io.Writer) error { return rep.WriteLCOV(w, columns[i]) })
+		})
+		for _, c := range columns {
+			files = append(files, path(c))
 		}
 	}
 	if o.JSON {
@@ -114,10 +121,12 @@ func WriteRun(dir string, d *collect.Data, o RunOptions) (files []string, rep *m
 // command for each, and uploads.json with the list for actions.
 func WriteCodecov(dir string, rep *model.Report, o codecov.Options) error {
 	uploads := codecov.Uploads(rep, o.JSON)
-	for _, u := range uploads {
-		if err := WriteFile(filepath.Join(dir, u.File), func(w io.Writer) error { return codecov.Write(w, rep, u.Column, o) }); err != nil {
-			return err
-		}
+	err := parallel(len(uploads), func(i int) error {
+		u := uploads[i]
+		return WriteFile(filepath.Join(dir, u.File), func(w io.Writer) error { return codecov.Write(w, rep, u.Column, o) })
+	})
+	if err != nil {
+		return err
 	}
 	for name, write := range map[string]func(io.Writer) error{
 		"codecov.yml":  func(w io.Writer) error { return codecov.WriteYAML(w, uploads) },
@@ -129,6 +138,16 @@ func WriteCodecov(dir string, rep *model.Report, o codecov.Options) error {
 		}
 	}
 	return nil
+}
+
+// parallel calls do for 0 to n-1 on all processors, and returns the first error.
+func parallel(n int, do func(i int) error) error {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		g.Go(func() error { return do(i) })
+	}
+	return g.Wait()
 }
 
 // WriteLLVM writes below dir an object and the profiles for LLVM's own tools.
@@ -182,7 +201,6 @@ func WriteFile(path string, write func(io.Writer) error) error {
 	if err != nil {
 		return fail(err)
 	}
-	defer os.Remove(f.Name())
 	err = write(f)
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -195,6 +213,7 @@ func WriteFile(path string, write func(io.Writer) error) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
+		os.Remove(f.Name())
 		return fail(err)
 	}
 	return nil

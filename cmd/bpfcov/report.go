@@ -20,7 +20,6 @@ import (
 	"github.com/bpfcov/bpfcov/report/github"
 	"github.com/bpfcov/bpfcov/report/gocover"
 	"github.com/bpfcov/bpfcov/report/junit"
-	"github.com/bpfcov/bpfcov/report/lcov"
 	"github.com/bpfcov/bpfcov/report/markdown"
 	"github.com/bpfcov/bpfcov/report/model"
 	"github.com/bpfcov/bpfcov/report/terminal"
@@ -90,6 +89,21 @@ type reportFlags struct {
 type fileOutput struct {
 	flag, usage string
 	write       func(io.Writer, *reportContext) error
+	figuresOnly bool // see model.Options
+}
+
+// onlyFigures reports whether all that is to be written shows figures only; without any output, the table does not.
+func (f *reportFlags) onlyFigures() bool {
+	some := f.codecov != "" || f.llvm != "" || f.writeBaseline != "" || f.missed != ""
+	for _, o := range fileOutputs() {
+		if *f.files[o.flag] != "" {
+			if !o.figuresOnly {
+				return false
+			}
+			some = true
+		}
+	}
+	return some && f.html == ""
 }
 
 // reportContext is what formats are made of.
@@ -102,26 +116,26 @@ type reportContext struct {
 func fileOutputs() []fileOutput {
 	return []fileOutput{
 		{"lcov", "write a tracefile to `FILE`", func(w io.Writer, c *reportContext) error {
-			return lcov.Write(w, c.rep.LCOV(c.column), lcov.Options{})
-		}},
+			return c.rep.WriteLCOV(w, c.column)
+		}, true},
 		{"json", "write the whole report as JSON to `FILE`", func(w io.Writer, c *reportContext) error {
 			return reportjson.Write(w, c.rep, reportjson.Options{})
-		}},
+		}, false},
 		{"cobertura", "write Cobertura's XML to `FILE`", func(w io.Writer, c *reportContext) error {
 			return cobertura.Write(w, c.rep, cobertura.Options{Column: c.column, Time: report.Now(), Version: moduleVersion()})
-		}},
+		}, true},
 		{"junit", "write the tests' results as JUnit XML to `FILE`", func(w io.Writer, c *reportContext) error {
 			return junit.Write(w, c.rep)
-		}},
+		}, true},
 		{"gocover", "write a Go cover profile to `FILE`", func(w io.Writer, c *reportContext) error {
 			return gocover.Write(w, c.rep, c.column)
-		}},
+		}, true},
 		{"markdown", "write a summary for a CI job to `FILE`", func(w io.Writer, c *reportContext) error {
 			return markdown.Write(w, c.rep, markdown.Options{Failed: c.failed})
-		}},
+		}, false},
 		{"annotations", "write GitHub's annotations to `FILE`; on GitHub that is -", func(w io.Writer, c *reportContext) error {
 			return github.Write(w, c.rep, github.Options{Failed: c.failed})
-		}},
+		}, false},
 	}
 }
 
@@ -134,6 +148,7 @@ func runReport(ctx context.Context, stdout io.Writer, f *reportFlags, dirs []str
 		return err
 	}
 	gates.Partial = f.changedSince != ""
+	f.figuresOnly = f.onlyFigures()
 	v, err := f.viewFlags.open(ctx, dirs)
 	if err != nil {
 		return err

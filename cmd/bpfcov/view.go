@@ -23,6 +23,8 @@ import (
 type viewFlags struct {
 	sourceRoot, ignore, changedSince string
 	noMarkers, strict                bool
+	// figuresOnly is set by a command that shows figures of lines, branches and functions only.
+	figuresOnly bool
 }
 
 func (f *viewFlags) add(flags *pflag.FlagSet) {
@@ -42,7 +44,7 @@ type view struct {
 
 // options makes the model's options. What it opens must be closed.
 func (f *viewFlags) options(ctx context.Context) (model.Options, *source.Root, *source.Markers, error) {
-	var o model.Options
+	o := model.Options{FiguresOnly: f.figuresOnly}
 	var err error
 	if f.ignore != "" {
 		if o.Ignore, err = regexp.Compile(f.ignore); err != nil {

@@ -34,7 +34,11 @@ func (e *evaluation) folded(r *Region) (onTrue, onFalse bool) {
 // fileBranches returns the branches of a file: its own and those of the macros that its
 // functions use.
 func (e *evaluation) fileBranches(p *fileParts) ([]Branch, error) {
-	var out []Branch
+	n := len(p.branches)
+	for _, f := range p.mains {
+		n += len(f.branches.regions)
+	}
+	out := make([]Branch, 0, n)
 	add := func(f *evaluated, i int, path []Position) error {
 		if t, fl := e.folded(&f.Regions[i]); t && fl {
 			return nil

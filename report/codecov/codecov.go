@@ -20,7 +20,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/bpfcov/bpfcov/report/lcov"
 	"github.com/bpfcov/bpfcov/report/model"
 )
 
@@ -79,7 +78,7 @@ type Options struct {
 // Write writes the file of one column.
 func Write(w io.Writer, r *model.Report, column model.Column, o Options) error {
 	if !o.JSON {
-		return lcov.Write(w, r.LCOV(column), lcov.Options{})
+		return r.WriteLCOV(w, column)
 	}
 	return writeJSON(w, r, column)
 }

@@ -26,7 +26,6 @@
 package lcov
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"strconv"
@@ -78,17 +77,18 @@ type Options struct {
 // cannot hold: a path or name that is empty or has a line break, a line number below 1,
 // branches of one line that are not together.
 func Write(w io.Writer, files []File, o Options) error {
-	b := &writer{w: bufio.NewWriter(w)}
+	b := &writer{w: w, buf: make([]byte, 0, bufferSize)}
 	for i := range files {
 		if err := check(&files[i]); err != nil {
 			return err
 		}
 		if o.TestName != "" {
-			b.line("TN:", testName(o.TestName))
+			b.text("TN:", testName(o.TestName))
 		}
 		b.file(&files[i])
 	}
-	return b.w.Flush()
+	b.flush()
+	return b.err
 }
 
 // FromCoverage makes the input of [Write] from the coverage of one mapping.
@@ -139,80 +139,122 @@ func check(f *File) error {
 			return fmt.Errorf("lcov: %s: line %d", f.Path, l.Line)
 		}
 	}
-	seen := make(map[int]bool)
+	var seen map[int]bool // lines with branches; not needed while these ascend
 	for i, br := range f.Branches {
 		if br.Line < 1 {
 			return fmt.Errorf("lcov: %s: branch at line %d", f.Path, br.Line)
 		}
-		if i > 0 && f.Branches[i-1].Line == br.Line {
+		if i == 0 || f.Branches[i-1].Line == br.Line {
 			continue
+		}
+		if seen == nil && f.Branches[i-1].Line > br.Line {
+			seen = map[int]bool{}
+			for _, before := range f.Branches[:i] {
+				seen[before.Line] = true
+			}
 		}
 		if seen[br.Line] {
 			return fmt.Errorf("lcov: %s: branches of line %d are not together", f.Path, br.Line)
 		}
-		seen[br.Line] = true
+		if seen != nil {
+			seen[br.Line] = true
+		}
 	}
 	return nil
 }
 
-// writer writes records; bufio keeps the first error.
+// writer writes records. It keeps the first error.
 type writer struct {
-	w   *bufio.Writer
+	w   io.Writer
 	buf []byte
+	err error
 }
 
-// line writes one record: the parts are strings, ints and uint64s.
-func (b *writer) line(parts ...any) {
+const (
+	bufferSize = 64 << 10
+	longRecord = 4 + 4*21 // of numbers only
+)
+
+// room writes the buffer when n more bytes do not fit.
+func (b *writer) room(n int) {
+	if len(b.buf)+n > cap(b.buf) {
+		b.flush()
+	}
+}
+
+func (b *writer) flush() {
+	if b.err == nil && len(b.buf) > 0 {
+		_, b.err = b.w.Write(b.buf)
+	}
 	b.buf = b.buf[:0]
+}
+
+// text writes one record.
+func (b *writer) text(parts ...string) {
+	b.room(longRecord)
 	for _, p := range parts {
-		switch v := p.(type) {
-		case string:
-			b.buf = append(b.buf, v...)
-		case int:
-			b.buf = strconv.AppendInt(b.buf, int64(v), 10)
-		case uint64:
-			b.buf = strconv.AppendUint(b.buf, v, 10)
-		}
+		b.buf = append(b.buf, p...)
 	}
 	b.buf = append(b.buf, '\n')
-	b.w.Write(b.buf)
+}
+
+// numbers writes one record of numbers.
+func (b *writer) numbers(name string, numbers ...uint64) {
+	b.room(longRecord)
+	b.buf = append(b.buf, name...)
+	for i, n := range numbers {
+		if i > 0 {
+			b.buf = append(b.buf, ',')
+		}
+		b.buf = appendNumber(b.buf, n)
+	}
+	b.buf = append(b.buf, '\n')
+}
+
+// appendNumber is [strconv.AppendUint], faster for what most counts are.
+func appendNumber(b []byte, n uint64) []byte {
+	if n < 10 {
+		return append(b, '0'+byte(n))
+	}
+	return strconv.AppendUint(b, n, 10)
 }
 
 func (b *writer) file(f *File) {
-	b.line("SF:", f.Path)
+	b.text("SF:", f.Path)
 	hit := 0
 	for _, fn := range f.Functions {
-		b.line("FN:", fn.Line, ",", fn.Name)
+		b.text("FN:", strconv.Itoa(fn.Line), ",", fn.Name)
 	}
 	for _, fn := range f.Functions {
-		b.line("FNDA:", fn.Count, ",", fn.Name)
+		b.text("FNDA:", strconv.FormatUint(fn.Count, 10), ",", fn.Name)
 		hit += one(fn.Count)
 	}
-	b.line("FNF:", len(f.Functions))
-	b.line("FNH:", hit)
+	b.numbers("FNF:", uint64(len(f.Functions)))
+	b.numbers("FNH:", uint64(hit))
 
 	hit = 0
 	for _, l := range f.Lines {
-		b.buf = strconv.AppendInt(append(b.buf[:0], "DA:"...), int64(l.Line), 10)
-		b.buf = strconv.AppendUint(append(b.buf, ','), l.Count, 10)
-		b.w.Write(append(b.buf, '\n'))
+		b.numbers("DA:", uint64(l.Line), l.Count)
 		hit += one(l.Count)
 	}
 	found, taken := b.branches(f.Branches)
-	b.line("BRF:", found)
-	b.line("BRH:", taken)
-	b.line("LF:", len(f.Lines))
-	b.line("LH:", hit)
-	b.line("end_of_record")
+	b.numbers("BRF:", uint64(found))
+	b.numbers("BRH:", uint64(taken))
+	b.numbers("LF:", uint64(len(f.Lines)))
+	b.numbers("LH:", uint64(hit))
+	b.text("end_of_record")
 }
 
 func (b *writer) branches(branches []Branch) (found, taken int) {
-	block := 0
-	for i, br := range branches {
+	var line []byte // the part of records that is the same for a line
+	block := uint64(0)
+	for i := range branches {
+		br := &branches[i]
 		if i > 0 && branches[i-1].Line == br.Line {
 			block++
 		} else {
 			block = 0
+			line = append(strconv.AppendInt(append(line[:0], "BRDA:"...), int64(br.Line), 10), ',')
 		}
 		for side, count := range [2]uint64{br.True, br.False} {
 			if side == 0 && br.OmitTrue || side == 1 && br.OmitFalse {
@@ -220,15 +262,15 @@ func (b *writer) branches(branches []Branch) (found, taken int) {
 			}
 			found++
 			taken += one(count)
-			b.buf = strconv.AppendInt(append(b.buf[:0], "BRDA:"...), int64(br.Line), 10)
-			b.buf = strconv.AppendInt(append(b.buf, ','), int64(block), 10)
-			b.buf = strconv.AppendInt(append(b.buf, ','), int64(2*block+side), 10)
-			if b.buf = append(b.buf, ','); br.True == 0 && br.False == 0 {
+			b.room(longRecord)
+			b.buf = append(appendNumber(append(b.buf, line...), block), ',')
+			b.buf = append(appendNumber(b.buf, 2*block+uint64(side)), ',')
+			if br.True == 0 && br.False == 0 {
 				b.buf = append(b.buf, '-') // the condition was never evaluated
 			} else {
-				b.buf = strconv.AppendUint(b.buf, count, 10)
+				b.buf = appendNumber(b.buf, count)
 			}
-			b.w.Write(append(b.buf, '\n'))
+			b.buf = append(b.buf, '\n')
 		}
 	}
 	return found, taken

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/instrument/meta"
@@ -65,8 +66,10 @@ type builder struct {
 	objects []*object // sorted by source, object name and id
 	texts   *interner
 	report  *Report
-	names   map[string]int // of files, index in report.Files
-	idle    []string       // names of objects that no cell loaded
+	idle    []string // names of objects that no cell loaded
+	sharers []int    // of each file of the report, how many objects have it
+	// freeValues has covmap.Values that are used no more.
+	freeValues sync.Pool
 }
 
 // openObjects decodes the object of every meta that matters: those with counters, and of the others

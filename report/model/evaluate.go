@@ -23,22 +23,24 @@ func (b *builder) evaluate() error {
 	for first := 0; first < len(b.data); first += cellsAtOnce {
 		cells := make([]*evaluatedCell, min(cellsAtOnce, len(b.data)-first))
 		for i := range cells {
-			cells[i], errs[first+i] = b.reasons(first + i)
+			var err error
+			if cells[i], err = b.reasons(first + i); err != nil {
+				wg.Wait()
+				return err
+			}
 		}
 		limit <- struct{}{}
 		wg.Add(1)
 		go func() {
 			defer func() { <-limit; wg.Done() }()
+			room, _ := b.freeValues.Get().(covmap.Values)
 			for i, c := range cells {
-				if c == nil {
-					continue // NotRun is the zero state
+				if c != nil { // else NotRun, the zero state
+					room, errs[first+i] = b.count(c, first+i, room)
+					warnings[first+i] = c.warnings
 				}
-				if err := c.count(); err != nil {
-					errs[first+i] = err
-				}
-				warnings[first+i] = c.warnings
 			}
-			b.fill(first, cells)
+			b.freeValues.Put(room)
 		}()
 	}
 	wg.Wait()
@@ -55,7 +57,6 @@ func (b *builder) evaluate() error {
 type evaluatedCell struct {
 	name     string
 	objects  []evaluatedObject
-	sums     []fileSums // by file of the report
 	warnings []string
 }
 
@@ -68,25 +69,6 @@ type evaluatedObject struct {
 	sights         *sights // nil when all counters simply add up
 }
 
-// fileSums are the sums of one file of one cell.
-type fileSums struct {
-	lines, regions, functions []counted
-	branches                  [][2]counted
-}
-
-// counted is one position of one cell while its objects are added up.
-type counted struct {
-	count uint64
-	value value
-}
-
-func (c *counted) add(count, v uint64) {
-	c.count = addSat(c.count, count)
-	c.value = max(c.value, value(v))
-}
-
-func (c *counted) state() State { return c.value.state(c.count) }
-
 // reasons evaluates the objects of cell i for why their counts are 0. It returns nil for a cell that did not run.
 func (b *builder) reasons(i int) (*evaluatedCell, error) {
 	cell := &b.report.Cells[i]
@@ -94,11 +76,6 @@ func (b *builder) reasons(i int) (*evaluatedCell, error) {
 		return nil, nil
 	}
 	e := &evaluatedCell{name: cell.Name}
-	for k := range b.report.Files {
-		f := &b.report.Files[k]
-		e.sums = append(e.sums, fileSums{make([]counted, len(f.Lines)), make([]counted, len(f.Regions)),
-			make([]counted, len(f.Functions)), make([][2]counted, len(f.Branches))})
-	}
 	w := &words{texts: b.texts, programs: cell.Programs, partial: cell.Partial}
 	for _, o := range b.objects {
 		x := evaluatedObject{o: o, c: find(&b.data[i], o)}
@@ -165,100 +142,94 @@ func (k *knownValues) serves(c *collect.ObjectCounters, w *words) bool {
 		!slices.Contains(c.States, collect.StateRejected)
 }
 
-// count adds up the objects.
-func (e *evaluatedCell) count() error {
-	var room covmap.Values
-	for i := range e.objects {
-		x := &e.objects[i]
+// count adds up the objects of the cell in column i. It returns the room that it took in place of the one that it may use.
+func (b *builder) count(e *evaluatedCell, i int, room covmap.Values) (covmap.Values, error) {
+	done := make([]bool, len(b.report.Files))
+	for n := range e.objects {
+		x := &e.objects[n]
 		if x.counts == nil {
 			var err error
 			if room, err = x.o.plan.Counts(room, x.o.ownCounts(x.c), e.negative(x.o)); err != nil {
-				return fmt.Errorf("object %s: %w", x.o.name(), err)
+				return nil, fmt.Errorf("object %s: %w", x.o.name(), err)
 			}
 			x.counts = room
 		}
-		x.addTo(e.sums)
+		b.add(x, i, done)
 	}
-	return nil
+	for k := range b.report.Files {
+		if !done[k] {
+			b.report.Files[k].settle(i)
+		}
+	}
+	return room, nil
 }
 
-func (x *evaluatedObject) addTo(sums []fileSums) {
+// add adds an object to column i. Files that no other object has are done then: nothing needs to be added up.
+func (b *builder) add(x *evaluatedObject, i int, done []bool) {
 	for k := range x.o.plan.Shape.Files {
-		to, f := &x.o.layout[k], &x.o.plan.Shape.Files[k]
+		to, shape := &x.o.layout[k], &x.o.plan.Shape.Files[k]
 		if to.file < 0 {
 			continue
 		}
-		s := &sums[to.file]
+		f, alone := &b.report.Files[to.file], b.sharers[to.file] == 1
+		done[to.file] = alone
+		add := func(s *State, at, least uint64) {
+			count, v := max(x.counts[at], least), value(x.values[at])
+			if alone {
+				*s = v.state(count)
+			} else {
+				s.add(count, v)
+			}
+		}
+		direct := x.sights.direct(f.Name) // lines that ran, whatever is known of their regions
 		for n, row := range to.lines {
-			at := f.Lines[n].Count
-			s.lines[row].add(x.counts[at], x.values[at])
+			l := &shape.Lines[n]
+			least := uint64(0)
+			if direct != nil {
+				least = direct[l.Line]
+			}
+			add(&f.Lines[row].Cells[i], l.Count, least)
 		}
 		for n, row := range to.regions {
-			at := f.Regions[n].Count
-			s.regions[row].add(x.counts[at], x.values[at])
+			add(&f.Regions[row].Cells[i], shape.Regions[n].Count, 0)
 		}
 		for n, row := range to.functions {
-			at := f.Functions[n].Count
-			s.functions[row].add(x.counts[at], x.values[at])
+			add(&f.Functions[row].Cells[i], shape.Functions[n].Count, 0)
 		}
 		for n, row := range to.branches {
-			t, f := f.Branches[n].TrueCount, f.Branches[n].FalseCount
-			s.branches[row][0].add(x.counts[t], x.values[t])
-			s.branches[row][1].add(x.counts[f], x.values[f])
-		}
-		// Lines that ran, whatever is known of their regions.
-		for line, count := range x.sights.direct(f.Name) {
-			if n, ok := slices.BinarySearchFunc(f.Lines, line, func(l covmap.Line, want int) int { return l.Line - want }); ok {
-				s.lines[to.lines[n]].raise(x.counts[f.Lines[n].Count], count)
-			}
+			s, b := &f.Branches[row].Cells[i], &shape.Branches[n]
+			add(&s.True, b.TrueCount, 0)
+			add(&s.False, b.FalseCount, 0)
 		}
 	}
 }
 
-// raise replaces what an object added by something greater.
-func (c *counted) raise(added, count uint64) {
-	if count > added {
-		c.count = addSat(c.count, count-added)
+// add adds an object's count and why it is 0. Until settle, the state's status and reason are those of the value: the zero
+// state is nothing yet.
+func (s *State) add(count uint64, v value) {
+	s.Count = addSat(s.Count, count)
+	if have := newValue(int(s.Status), s.Reason); v > have {
+		s.Status, s.Reason = Status(v>>32), v.reason()
 	}
 }
 
-// fill writes neighbouring cells into the report, the first of which is cell number first.
-func (b *builder) fill(first int, cells []*evaluatedCell) {
-	for k := range b.report.Files {
-		f := &b.report.Files[k]
-		for n := range f.Lines {
-			to := f.Lines[n].Cells[first:]
-			for i, c := range cells {
-				if c != nil {
-					to[i] = c.sums[k].lines[n].state()
-				}
-			}
-		}
-		for n := range f.Regions {
-			to := f.Regions[n].Cells[first:]
-			for i, c := range cells {
-				if c != nil {
-					to[i] = c.sums[k].regions[n].state()
-				}
-			}
-		}
-		for n := range f.Functions {
-			to := f.Functions[n].Cells[first:]
-			for i, c := range cells {
-				if c != nil {
-					to[i] = c.sums[k].functions[n].state()
-				}
-			}
-		}
-		for n := range f.Branches {
-			to := f.Branches[n].Cells[first:]
-			for i, c := range cells {
-				if c != nil {
-					s := &c.sums[k].branches[n]
-					to[i] = BranchState{True: s[0].state(), False: s[1].state()}
-				}
-			}
-		}
+func (s *State) settle() { *s = newValue(int(s.Status), s.Reason).state(s.Count) }
+
+// settle makes states of what was added up in column i.
+func (f *File) settle(i int) {
+	for n := range f.Lines {
+		f.Lines[n].Cells[i].settle()
+	}
+	for n := range f.Regions {
+		f.Regions[n].Cells[i].settle()
+	}
+	for n := range f.Functions {
+		f.Functions[n].Cells[i].settle()
+	}
+	for n := range f.Branches {
+		s := &f.Branches[n].Cells[i]
+		s.True.settle()
+		s.False.settle()
 	}
 }
 

@@ -1,6 +1,11 @@
 package model
 
-import "github.com/bpfcov/bpfcov/report/lcov"
+import (
+	"io"
+	"sync"
+
+	"github.com/bpfcov/bpfcov/report/lcov"
+)
 
 // CellLCOV is the tracefile of one cell, which [lcov.Write] writes. What cannot run there (not
 // built, eliminated, folded) is left out, everything else is there with its count. When nothing is
@@ -17,11 +22,32 @@ func (r *Report) CellLCOV(cell int) []lcov.File { return r.LCOV(Column(cell)) }
 func (r *Report) MergedLCOV() []lcov.File { return r.LCOV(Merged) }
 
 // LCOV is the tracefile of a column, see [Report.CellLCOV].
-func (r *Report) LCOV(column Column) []lcov.File {
-	var out []lcov.File
+func (r *Report) LCOV(column Column) []lcov.File { return r.appendLCOV(nil, column) }
+
+// lcovFiles has *[]lcov.File that were written: the next column needs as much room.
+var lcovFiles sync.Pool
+
+// WriteLCOV writes the tracefile of a column.
+func (r *Report) WriteLCOV(w io.Writer, column Column) error {
+	files, ok := lcovFiles.Get().(*[]lcov.File)
+	if !ok {
+		files = new([]lcov.File)
+	}
+	defer lcovFiles.Put(files)
+	*files = r.appendLCOV((*files)[:0], column)
+	return lcov.Write(w, *files, lcov.Options{})
+}
+
+// appendLCOV appends the tracefile of a column to out, and uses the room that files beyond its length have.
+func (r *Report) appendLCOV(out []lcov.File, column Column) []lcov.File {
 	for k := range r.Files {
 		f := &r.Files[k]
-		to := lcov.File{Path: f.Name}
+		var old lcov.File
+		if len(out) < cap(out) {
+			old = out[:len(out)+1][len(out)]
+		}
+		to := lcov.File{Path: f.Name, Functions: emptied(old.Functions, len(f.Functions)), Lines: emptied(old.Lines, len(f.Lines)),
+			Branches: emptied(old.Branches, len(f.Branches))}
 		names := f.UniqueNames()
 		for n := range f.Functions {
 			x := &f.Functions[n]
@@ -44,11 +70,19 @@ func (r *Report) LCOV(column Column) []lcov.File {
 			to.Branches = append(to.Branches, x)
 		}
 		if !some {
-			to.Branches = nil
+			to.Branches = to.Branches[:0]
 		}
 		if len(to.Functions) > 0 || len(to.Lines) > 0 || some {
 			out = append(out, to)
 		}
 	}
 	return out
+}
+
+// emptied returns s without elements and with room for n.
+func emptied[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, 0, n)
+	}
+	return s[:0]
 }

@@ -56,6 +56,7 @@ func (b *builder) place() error {
 			f.placeRegions(parts, cells)
 		}
 		b.report.Files = append(b.report.Files, f)
+		b.sharers = append(b.sharers, len(parts))
 	}
 	return nil
 }
