@@ -2,6 +2,7 @@ package covmap
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -89,6 +90,14 @@ func (s *slab[T]) take(n int) []T {
 	out := s.free[:n:n]
 	s.free = s.free[n:]
 	return out
+}
+
+// push appends x. Large slices grow faster than by append, which leaves much garbage behind.
+func push[T any](s []T, x T) []T {
+	if len(s) == cap(s) {
+		s = slices.Grow(s, max(16, len(s)))
+	}
+	return append(s, x)
 }
 
 // evaluated is a function with the values of its regions.
@@ -224,12 +233,12 @@ func (e *evaluation) add(f *Function) {
 		case r.IsBranch():
 			// Up to LLVM 19 only those of the first file id count where they are written.
 			if r.File == 0 || e.newRules() {
-				p.branches = append(p.branches, branchRef{v, i})
+				p.branches = push(p.branches, branchRef{v, i})
 			}
 		case r.IsCounted():
-			p.regions = append(p.regions, counted(r, v.counts[i]))
+			p.regions = push(p.regions, counted(r, v.counts[i]))
 			if r.Kind == ExpansionRegion && r.File == v.main {
-				p.expands = append(p.expands, branchRef{v, i})
+				p.expands = push(p.expands, branchRef{v, i})
 			}
 		}
 	}
@@ -251,7 +260,7 @@ func (e *evaluation) coverage() (*Coverage, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		err = e.lines(f.Segments, func(line int, count uint64) {
-			f.Lines = append(f.Lines, Line{line, count})
+			f.Lines = push(f.Lines, Line{line, count})
 		})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

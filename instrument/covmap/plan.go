@@ -197,9 +197,9 @@ func (r *recorder) function(f *Function, order []Counter) error {
 	zeroed(&r.leaves, operands)
 	for _, c := range order {
 		e := &f.Expressions[c.ID]
-		p.ops = append(p.ops, operation{to: f.operand(c), left: f.operand(e.Left), right: f.operand(e.Right), subtract: c.Kind == CounterSub})
+		p.ops = push(p.ops, operation{to: f.operand(c), left: f.operand(e.Left), right: f.operand(e.Right), subtract: c.Kind == CounterSub})
 	}
-	p.functions = append(p.functions, plannedFunction{Function: f, leaves: len(p.leaves), ops: len(p.ops)})
+	p.functions = push(p.functions, plannedFunction{Function: f, leaves: len(p.leaves), ops: len(p.ops)})
 	return nil
 }
 
@@ -207,7 +207,7 @@ func (r *recorder) Value(f *Function, c Counter) uint64 {
 	from := f.operand(c)
 	if r.leaves[from] == 0 {
 		p := r.plan
-		p.leaves = append(p.leaves, leaf{c, from})
+		p.leaves = push(p.leaves, leaf{c, from})
 		r.leaves[from] = uint32(len(p.leaves))
 		p.functions[len(p.functions)-1].leaves = len(p.leaves)
 	}
@@ -215,7 +215,7 @@ func (r *recorder) Value(f *Function, c Counter) uint64 {
 }
 
 func (r *recorder) pair(x pair) uint64 {
-	r.plan.pairs = append(r.plan.pairs, x)
+	r.plan.pairs = push(r.plan.pairs, x)
 	return uint64(len(r.plan.leaves) + len(r.plan.pairs))
 }
 

@@ -77,7 +77,7 @@ func (d *decoder) fileRegions(c *cursor, f *Function, id int) {
 		if c.err != nil {
 			return
 		}
-		d.list = append(d.list, region(c, f, id, &line))
+		d.list = push(d.list, region(c, f, id, &line))
 	}
 }
 

@@ -65,14 +65,18 @@ func (e *evaluation) segments(regions []countedRegion, keep bool) ([]Segment, []
 	regions = e.combine(regions)
 	var code []RegionCoverage
 	if keep {
-		code = make([]RegionCoverage, 0, len(regions))
+		n := 0
+		for i := range regions {
+			n += b2i(regions[i].kind == CodeRegion)
+		}
+		code = make([]RegionCoverage, 0, n)
 		for i := range regions {
 			if r := &regions[i]; r.kind == CodeRegion {
 				code = append(code, RegionCoverage{Line: r.start.line(), Col: r.start.col(), EndLine: r.end.line(), EndCol: r.end.col(), Count: r.count})
 			}
 		}
 	}
-	b := segmentBuilder{regions: regions, segments: make([]Segment, 0, 2*len(regions))}
+	b := segmentBuilder{regions: regions, segments: make([]Segment, 0, len(regions))}
 	if err := b.build(); err != nil {
 		return nil, nil, err
 	}
@@ -150,7 +154,7 @@ func (b *segmentBuilder) emit(r countedRegion, at place, entry, skipped bool) {
 	if hasCount {
 		s.Count, s.Gap = r.count, r.kind == GapRegion
 	}
-	b.segments = append(b.segments, s)
+	b.segments = push(b.segments, s)
 }
 
 // closeUntil closes the active regions that end at or before next, the start of the next region.
