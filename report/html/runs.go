@@ -29,6 +29,7 @@ type programRow struct {
 	Loads    int             `json:"loads"`
 	Verdict  collect.Verdict `json:"verdict"`
 	Errno    string          `json:"errno,omitempty"`
+	Class    string          `json:"class,omitempty"`
 	Reason   string          `json:"reason,omitempty"`
 	Log      int             `json:"log,omitempty"`
 	Insns    int             `json:"insns"`
@@ -46,7 +47,7 @@ func newProgramsData(r *model.Report) *programsData {
 		for k := range c.Programs {
 			p := &c.Programs[k]
 			row := programRow{Name: clean(p.Name), Type: clean(p.Type), Objects: []string{}, Loads: p.Loads, Verdict: p.Verdict,
-				Errno: clean(p.Errno), Reason: clean(p.Reason), Insns: p.Insns, Verified: p.Verified, Xlated: p.Xlated, Jited: p.Jited}
+				Errno: clean(p.Errno), Class: clean(string(p.Class)), Reason: clean(p.Reason), Insns: p.Insns, Verified: p.Verified, Xlated: p.Xlated, Jited: p.Jited}
 			for _, id := range p.Objects {
 				row.Objects = append(row.Objects, objectName(c, id.String()))
 			}

@@ -219,8 +219,12 @@ func (w *words) rejected(o *object, name string) Reason {
 	return w.texts.id(s + " rejected" + verdictWords(all[0]))
 }
 
+// verdictWords is " (helper): EINVAL: unknown func bpf_loop#181".
 func verdictWords(p *collect.ProgramLoad) string {
 	s := ""
+	if p.Class != "" {
+		s = " (" + oneLine(string(p.Class)) + ")"
+	}
 	if p.Errno != "" {
 		s += ": " + oneLine(p.Errno)
 	}

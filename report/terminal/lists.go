@@ -150,6 +150,9 @@ func (p *printer) refused() {
 				continue
 			}
 			x := refusal{clean(l.Name), clean(strings.TrimPrefix(l.Errno+": "+l.Reason, ": "))}
+			if l.Class != "" {
+				x.cause = clean(string(l.Class)) + ": " + x.cause
+			}
 			if cells[x] == nil {
 				all = append(all, x)
 			}

@@ -21,6 +21,11 @@ function worst(loads) {
   return ['rejected', 'unknown', 'ok'].find((v) => loads.some((p) => p.verdict === v));
 }
 
+// refusal is "helper: EINVAL: unknown func bpf_loop#181", or empty.
+function refusal(p) {
+  return [p.class, p.errno, p.reason].filter(Boolean).join(': ');
+}
+
 function programStrip(row, cost) {
   const statuses = row.cells.map((loads, i) => (loads.length ? VERDICTS[worst(loads)][0] : report.cells[i].ran ? NOT_BUILT : NOT_RUN));
   const svg = strip(statuses);
@@ -30,7 +35,7 @@ function programStrip(row, cost) {
     const loads = row.cells[i];
     if (!loads.length) return { status: statuses[i], word: 'no load', note: '' };
     const p = loads.find((x) => x.verdict === worst(loads));
-    return { status: statuses[i], word: VERDICTS[p.verdict][1], note: [p.errno, p.reason].filter(Boolean).join(': ') || `${formatCount(p[cost])} ${COSTS[cost]}` };
+    return { status: statuses[i], word: VERDICTS[p.verdict][1], note: refusal(p) || `${formatCount(p[cost])} ${COSTS[cost]}` };
   });
 }
 
@@ -49,7 +54,7 @@ function programDetail(data, row) {
       ['loads', 'insns', 'verified', 'xlated', 'jited'].map((k) => h('td', { class: 'num' }, p[k] ? formatCount(p[k]) : '')), h('td', { class: 'quiet' }, p.objects.join(', ')));
   }));
   return h('div', { class: 'program-detail' },
-    logs.map(([i, p]) => h('details', { class: 'log', open: logs.length <= 2, on: { toggle: (event) => toEnd(event.target) } }, h('summary', null, h('b', null, report.cells[i].name), ' ', h('code', null, [p.errno, p.reason].filter(Boolean).join(': '))),
+    logs.map(([i, p]) => h('details', { class: 'log', open: logs.length <= 2, on: { toggle: (event) => toEnd(event.target) } }, h('summary', null, h('b', null, report.cells[i].name), ' ', h('code', null, refusal(p))),
       h('pre', { tabindex: 0 }, data.logs[p.log] || 'The loader asked for no log, or the kernel wrote none.'))),
     h('table', { class: 'list small' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Kernel'), h('th', { scope: 'col' }, 'Verdict'), h('th', { scope: 'col', class: 'num' }, 'Loads'),
       h('th', { scope: 'col', class: 'num' }, 'Instructions'), h('th', { scope: 'col', class: 'num' }, 'Verified'), h('th', { scope: 'col', class: 'num' }, 'Rewritten, bytes'), h('th', { scope: 'col', class: 'num' }, 'JITed, bytes'),
@@ -94,7 +99,7 @@ page('programs', {
             } } }, h('code', null, r.name))),
             h('td', { class: 'quiet' }, r.type), h('td', null, programStrip(r, k)),
             wide ? r.cells.map((loads, i) => h('td', { class: 'num cost' }, loads.length === 0 ? h('span', { class: 'quiet' }, '–')
-              : worst(loads) === 'rejected' ? h('span', { class: 'bad', 'data-tip': loads[0].reason || loads[0].errno }, loads[0].errno || 'refused')
+              : worst(loads) === 'rejected' ? h('span', { class: 'bad', 'data-tip': refusal(loads[0]) }, loads[0].errno || 'refused')
               : values[i] ? [formatCount(values[i]), meter(values[i], most)] : ''))
               : [sorted[0], sorted[sorted.length >> 1], sorted[sorted.length - 1]].map((v) => h('td', { class: 'num' }, v === undefined ? '' : formatCount(v))));
           return isOpen ? [row, h('tr', { class: 'opened' }, h('td', { colspan: 3 + (wide ? report.cells.length : 3) }, programDetail(data, r)))] : [row];
