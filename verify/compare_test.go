@@ -201,3 +201,49 @@ func TestReadJSON(t *testing.T) {
 		}
 	}
 }
+
+func TestCounterpart(t *testing.T) {
+	cell := func(name string, llvm int) Cell { return Cell{Name: name, LLVM: llvm} }
+	plain := &Run{Cells: []Cell{cell("6.1-amd64", 0), cell("6.12-amd64", 0)}}
+	one := &Run{Cells: []Cell{cell("6.1-amd64-llvm19", 19), cell("6.12-amd64-llvm19", 19)}}
+	two := &Run{Cells: []Cell{cell("6.1-amd64-llvm19", 19), cell("6.1-amd64-llvm22", 22)}}
+	for _, tt := range []struct {
+		base *Run
+		c    Cell
+		only bool
+		want string
+	}{
+		{one, cell("6.1-amd64-llvm19", 19), false, "6.1-amd64-llvm19"},
+		{one, cell("6.12-amd64-llvm22", 22), false, "6.12-amd64-llvm19"}, // another compiler
+		{plain, cell("6.1-amd64-llvm22", 22), false, "6.1-amd64"},
+		{one, cell("6.1-amd64", 0), false, "6.1-amd64-llvm19"},
+		{two, cell("6.1-amd64-llvm16", 16), false, ""}, // with which of both?
+		{one, cell("7.2-amd64-llvm19", 19), true, ""},
+		{&Run{Cells: plain.Cells[:1]}, cell("host", 0), true, "6.1-amd64"}, // another kernel
+		{&Run{Cells: plain.Cells[:1]}, cell("host", 0), false, ""},
+	} {
+		got := ""
+		if b := tt.base.Counterpart(&tt.c, tt.only); b != nil {
+			got = b.Name
+		}
+		if got != tt.want {
+			t.Errorf("%s in %s…: got %q, want %q", tt.c.Name, tt.base.Cells[0].Name, got, tt.want)
+		}
+	}
+}
+
+func TestMinimumsOfCompilers(t *testing.T) {
+	cell := func(release string, llvm int, v Verdict) Cell {
+		return Cell{Name: release, LLVM: llvm, Kernel: Kernel{Release: release, Arch: "amd64"}, Results: []Result{{File: "a.o", Program: "p", Verdict: v}}}
+	}
+	var b bytes.Buffer
+	run := &Run{Cells: []Cell{cell("6.1", 19, OK), cell("6.12", 19, OK), cell("6.1", 22, Failed), cell("6.12", 22, OK)}}
+	if err := WriteMinimums(&b, run); err != nil {
+		t.Fatal(err)
+	}
+	want := "amd64, clang 19: every program loads from 6.1 on, the oldest that was tried\n" +
+		"amd64, clang 22: every program loads from 6.12 on\n  6.1 refuses 1: a.o/p: , \n"
+	if got := b.String(); got != want {
+		t.Errorf("got:\n%swant:\n%s", got, want)
+	}
+}
