@@ -32,6 +32,7 @@ import (
 //	        flows: uvarint number, each: u8 1 when unknown, else 0 and the sites before, then after:
 //	            uvarint number, each: uvarint counter+1, 0 for none | uvarint number of next sites << 1 | exit |
 //	            uvarint next sites
+//	kind 128, at most 1: []UserFile as JSON
 //	kinds of 128 and above may be skipped by who does not know them; other ones are an error
 const (
 	recordMagic   = "BPFCOVR\x1a"
@@ -43,6 +44,7 @@ const (
 	kindPrograms = 2
 	kindObject   = 3
 	kindOptional = 128
+	kindUser     = 128
 
 	// maxPayload bounds what a file can make a reader allocate.
 	maxPayload = 256 << 20
@@ -199,6 +201,13 @@ func appendPayload(b []byte, r *Record) ([]byte, error) {
 			return nil, fmt.Errorf("object %s: %d states for %d counters", o.ObjectID.Short(), len(o.States), len(o.Counts))
 		}
 		b = appendSection(b, kindObject, appendObject(nil, o))
+	}
+	if len(r.UserSpace) > 0 {
+		user, err := json.Marshal(r.UserSpace)
+		if err != nil {
+			return nil, err
+		}
+		b = appendSection(b, kindUser, user)
 	}
 	return b, nil
 }

@@ -132,7 +132,7 @@ func TestParsePayload(t *testing.T) {
 			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
 		}
 	}
-	if _, err := parsePayload(appendSection(run, kindOptional, []byte("future"))); err != nil {
+	if _, err := parsePayload(appendSection(run, kindOptional+1, []byte("future"))); err != nil {
 		t.Errorf("an optional section of unknown kind: got %v, want it skipped", err)
 	}
 }

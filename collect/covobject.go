@@ -106,15 +106,18 @@ func parsePayload(raw []byte) (*Record, error) {
 		}
 		var err error
 		switch kind {
-		case kindRun, kindPrograms:
+		case kindRun, kindPrograms, kindUser:
 			if seen[kind] {
 				return nil, fmt.Errorf("section %d: twice", kind)
 			}
 			seen[kind] = true
-			if kind == kindRun {
+			switch kind {
+			case kindRun:
 				err = json.Unmarshal(content, &rec.Run)
-			} else {
+			case kindPrograms:
 				err = json.Unmarshal(content, &rec.Programs)
+			default:
+				rec.UserSpace, err = parseUserFiles(content)
 			}
 		case kindObject:
 			var o ObjectCounters

@@ -17,6 +17,8 @@ type CellData struct {
 	Runs     []Run            // sorted by test, then id
 	Objects  []ObjectCounters // one per object id, sorted by it
 	Programs []ProgramLoad    // sorted by name
+	// UserSpace is sorted by name.
+	UserSpace []UserFile
 }
 
 // Merge adds src to dst, which must be of the same object id: counts are added (and saturate, at 1 when
@@ -74,6 +76,7 @@ type cellMerge struct {
 	runs     []Run
 	objects  map[meta.ObjectID]packedObject
 	programs map[string]*ProgramLoad
+	user     []UserFile
 }
 
 // Add takes one record in. Of r nothing is kept that Add changes later.
@@ -106,6 +109,9 @@ func (m *Merger) Add(r *Record) error {
 	for i := range r.Programs {
 		addProgram(c.programs, &r.Programs[i])
 	}
+	if len(r.UserSpace) > 0 {
+		c.user = MergeUserFiles(c.user, r.UserSpace)
+	}
 	c.runs = append(c.runs, r.Run)
 	return nil
 }
@@ -125,7 +131,7 @@ func (m *Merger) Cells() []CellData {
 func (m *Merger) Walk(fn func(*CellData) error) error {
 	sorted := slices.SortedFunc(maps.Values(m.cells), func(a, b *cellMerge) int { return CompareCells(a.cell, b.cell) })
 	for _, c := range sorted {
-		d := CellData{Cell: c.cell, Runs: slices.Clone(c.runs)}
+		d := CellData{Cell: c.cell, Runs: slices.Clone(c.runs), UserSpace: MergeUserFiles(nil, c.user)}
 		slices.SortFunc(d.Runs, compareRuns)
 		for _, packed := range c.objects {
 			d.Objects = append(d.Objects, packed.unpack())

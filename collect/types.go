@@ -205,4 +205,6 @@ type Record struct {
 	Run      Run
 	Objects  []ObjectCounters
 	Programs []ProgramLoad
+	// UserSpace is what programs in user space covered, where they say so: Go programs built with -cover.
+	UserSpace []UserFile
 }

@@ -212,7 +212,10 @@ func withCompiler(ctx context.Context, r *matrix.Runner) error {
 
 // reportRun writes the files that the configuration asks for and prints the table.
 func reportRun(ctx context.Context, stdout io.Writer, r *matrix.Runner, res *matrix.Result) error {
-	data, err := collect.ReadDir(res.Covdata)
+	if err := addGoCoverage(ctx, r, res, reporthtml.FindRoot(r.Config.Dir)); err != nil {
+		warn("coverage of Go programs: %v", err)
+	}
+	data, err := readOptions(false).ReadDir(res.Covdata)
 	if err != nil {
 		return err
 	}

@@ -34,12 +34,21 @@ func summary(s model.Summary) Summary {
 	return Summary{ratio(s.Lines), ratio(s.Branches), ratio(s.Functions)}
 }
 
+// userSpace is nil for a cell from which nothing of user space came.
+func userSpace(s model.Summary) *Ratio {
+	if s.Lines.Total == 0 {
+		return nil
+	}
+	r := ratio(s.Lines)
+	return &r
+}
+
 func cell(c *model.Cell) Cell {
 	out := Cell{
 		Name: c.Name, Cell: c.Cell, Outcome: c.Outcome, Failure: c.Failure, Ran: c.Ran, Partial: c.Partial,
 		Duration: c.Duration.Nanoseconds(), Boot: c.Boot.Nanoseconds(),
 		Tests:   Tests{c.Tests.Passed, c.Tests.Failed, c.Tests.Skipped},
-		Summary: summary(c.Summary), Console: c.Console, Lines: map[string]int{}, Objects: []Object{},
+		Summary: summary(c.Summary), UserSpace: userSpace(c.UserSpace), Console: c.Console, Lines: map[string]int{}, Objects: []Object{},
 		Programs: c.Programs, Runs: c.Runs,
 	}
 	if out.Programs == nil {

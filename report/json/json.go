@@ -40,6 +40,8 @@ type Document struct {
 	// Cells are the columns: every status below has a letter, and every counts a number, for each.
 	Cells  []Cell  `json:"cells"`
 	Merged Summary `json:"merged"`
+	// UserSpace has the lines of files with a language, which are in no other figure; nil without such files.
+	UserSpace *Ratio `json:"user_space,omitempty"`
 	// Statuses is the meaning of the letters.
 	Statuses    map[string]string `json:"statuses"`
 	Differences []Difference      `json:"differences"`
@@ -56,13 +58,14 @@ type Cell struct {
 	Outcome collect.Outcome `json:"outcome"`
 	Failure string          `json:"failure,omitempty"`
 	// Ran is false when nothing is known about code in this cell.
-	Ran      bool     `json:"ran"`
-	Partial  bool     `json:"partial,omitempty"`
-	Duration int64    `json:"duration_ns"`
-	Boot     int64    `json:"boot_ns"`
-	Tests    Tests    `json:"tests"`
-	Summary  Summary  `json:"summary"`
-	Console  []string `json:"console,omitempty"`
+	Ran       bool     `json:"ran"`
+	Partial   bool     `json:"partial,omitempty"`
+	Duration  int64    `json:"duration_ns"`
+	Boot      int64    `json:"boot_ns"`
+	Tests     Tests    `json:"tests"`
+	Summary   Summary  `json:"summary"`
+	UserSpace *Ratio   `json:"user_space,omitempty"`
+	Console   []string `json:"console,omitempty"`
 	// Lines is the number of lines for each status by its word; zeros are left out.
 	Lines    map[string]int        `json:"lines"`
 	Objects  []Object              `json:"objects"`
@@ -122,6 +125,7 @@ type Group struct {
 // File is one source file.
 type File struct {
 	Name      string     `json:"name"`
+	Language  string     `json:"language,omitempty"` // of a program in user space
 	Merged    Summary    `json:"merged"`
 	Lines     []Line     `json:"lines"`
 	Branches  []Branch   `json:"branches"`
@@ -179,6 +183,9 @@ func Write(w io.Writer, r *model.Report, o Options) error {
 	e.member("tool", "bpfcov")
 	e.list("cells", len(r.Cells), func(i int) { e.value(cell(&r.Cells[i])) })
 	e.member("merged", summary(r.Merged))
+	if u := userSpace(r.UserSpace); u != nil {
+		e.member("user_space", u)
+	}
 	e.member("statuses", Statuses())
 	e.list("differences", len(r.Differences), func(i int) { e.value(e.difference(&r.Differences[i])) })
 	e.list("warnings", len(r.Warnings), func(i int) { e.value(r.Warnings[i]) })
@@ -253,6 +260,9 @@ func (e *encoder) list(name string, n int, element func(i int)) {
 func (e *encoder) file(f *model.File) {
 	e.raw("{")
 	e.member("name", f.Name)
+	if f.Language != "" {
+		e.member("language", string(f.Language))
+	}
 	e.member("merged", summary(f.Merged))
 	e.list("lines", len(f.Lines), func(i int) {
 		e.value(Line{f.Lines[i].Number, states(f.Lines[i].Cells)})

@@ -49,6 +49,7 @@ func Build(d *collect.Data, o Options) (*Report, error) {
 	if err := b.evaluate(); err != nil {
 		return nil, err
 	}
+	b.userSpace()
 	b.report.Reasons = b.texts.texts
 	b.report.filter(o.Filters)
 	b.report.summarize()

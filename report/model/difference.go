@@ -49,7 +49,9 @@ type Group struct {
 func (r *Report) differences() []Difference {
 	var all []Difference
 	for k := range r.Files {
-		all = append(all, r.fileDifferences(&r.Files[k])...)
+		if r.Files[k].Language == "" { // what user space does differently is no kernel's doing
+			all = append(all, r.fileDifferences(&r.Files[k])...)
+		}
 	}
 	return interleave(all)
 }

@@ -16,7 +16,9 @@ func (r *Report) summarize() {
 			f.Merged.Lines.add(Merge(states).Status)
 			for i, s := range states {
 				f.Cells[i].Lines.add(s.Status)
-				r.Cells[i].Statuses[s.Status]++
+				if f.Language == "" {
+					r.Cells[i].Statuses[s.Status]++
+				}
 			}
 		}
 		for n := range f.Regions {
@@ -42,6 +44,13 @@ func (r *Report) summarize() {
 				f.Cells[i].Branches.add(states[i].True.Status)
 				f.Cells[i].Branches.add(states[i].False.Status)
 			}
+		}
+		if f.Language != "" {
+			r.UserSpace.add(f.Merged)
+			for i := range r.Cells {
+				r.Cells[i].UserSpace.add(f.Cells[i])
+			}
+			continue
 		}
 		r.Merged.add(f.Merged)
 		for i := range r.Cells {

@@ -83,8 +83,9 @@ type Report struct {
 	Cells []Cell
 	// Files are sorted by name.
 	Files []File
-	// Merged counts over all cells: hit where any cell hit it, countable where any cell counts it.
-	Merged Summary
+	// Merged counts over all cells: hit where any cell hit it, countable where any cell counts it. It is of BPF programs,
+	// UserSpace of the files with a language of their own.
+	Merged, UserSpace Summary
 	// Differences are the places that ran in some cells and not in others, most telling first.
 	Differences []Difference
 	// Warnings are things that a reader must know to trust the figures, one sentence each, sorted.
@@ -118,11 +119,13 @@ type Cell struct {
 	// Partial is set when the end of a run was not seen, so that counts may lack the last second.
 	Partial bool
 	// Runs are sorted by test name, then by outcome.
-	Runs     []collect.Run
-	Tests    Tests
-	Summary  Summary
-	Statuses StatusCount
-	Objects  []Object
+	Runs    []collect.Run
+	Tests   Tests
+	Summary Summary
+	// UserSpace is what Summary is of the files of programs in user space, which are in neither Summary nor Statuses.
+	UserSpace Summary
+	Statuses  StatusCount
+	Objects   []Object
 	// Programs has equal loads merged, sorted by name and verdict.
 	Programs []collect.ProgramLoad
 	// Duration is the sum of the runs' durations, Boot the longest boot, 0 on the host.
@@ -198,6 +201,8 @@ type StatusCount [NumStatuses]int
 type File struct {
 	// Name is as the mapping has it: relative to the repository where the build said so.
 	Name string
+	// Language is empty for the source of BPF programs. Files of programs in user space have lines only.
+	Language collect.Language
 	// Lines are the lines that are code in at least one cell, by number.
 	Lines []Line
 	// Regions are the stretches of code with a count of their own, also those within lines, sorted by start, the longer one

@@ -44,6 +44,7 @@ func Write(w io.Writer, r *model.Report, o Options) error {
 	}
 	p := &printer{r: r, o: o}
 	p.table()
+	p.userSpace()
 	p.differences()
 	p.refused()
 	p.failures()
