@@ -67,8 +67,10 @@ type cell struct {
 }
 
 type file struct {
-	Name   string  `json:"name"`
-	Merged summary `json:"merged"`
+	Name string `json:"name"`
+	// Language is that of a program in user space, which is in no sum.
+	Language string  `json:"language,omitempty"`
+	Merged   summary `json:"merged"`
 	// Size is the number of lines of code.
 	Size int `json:"size"`
 	// Cells has hit and total of the lines of each cell, Spark an index into the sparks.
@@ -141,7 +143,7 @@ func (d *reportData) files(r *model.Report) {
 	known := map[string]int{}
 	for k := range r.Files {
 		f := &r.Files[k]
-		x := file{Name: clean(f.Name), Merged: newSummary(f.Merged), Size: len(f.Lines), Cells: []int{}, Spark: []int{}}
+		x := file{Name: clean(f.Name), Language: clean(string(f.Language)), Merged: newSummary(f.Merged), Size: len(f.Lines), Cells: []int{}, Spark: []int{}}
 		for i := range r.Cells {
 			x.Cells = append(x.Cells, f.Cells[i].Lines.Hit, f.Cells[i].Lines.Total)
 			s := spark(f, i)

@@ -21,7 +21,8 @@ var ErrNoEarlierRun = errors.New("there are no results of an earlier run to take
 // keepPassed reads the results of the last run into Out and takes those of cells in which nothing failed: they are
 // not run again. It returns what the cells of r.Points keep, nil for those to run.
 func (r *Runner) keepPassed() (kept [][]collect.Record, err error) {
-	data, err := collect.ReadDir(filepath.Join(r.Out, "covdata"))
+	o := collect.ReadOptions{Damaged: func(_ string, err error) { r.progress("left out: %v", err) }} // so its cell is run again
+	data, err := o.ReadDir(filepath.Join(r.Out, "covdata"))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data.Records) == 0 {
 		return nil, fmt.Errorf("%s: %w", r.Out, ErrNoEarlierRun)
 	} else if err != nil {

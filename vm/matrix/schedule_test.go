@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,16 +136,25 @@ func TestKeepPassed(t *testing.T) {
 		{r.Points[1], "a", collect.Passed, ""}, {r.Points[1], "b", collect.Failed, "exit status 1"},
 		{r.Points[2], "a", collect.Passed, ""}, // b is missing
 		{r.Points[3], "a", collect.Passed, ""}, {r.Points[3], "b", collect.Skipped, ErrNotRun.Error() + ": 6.1-amd64 failed before"},
+		{r.Points[4], "a", collect.Passed, ""}, {r.Points[4], "b", collect.Passed, "damaged"},
 	} {
-		_, err := collect.WriteRecord(filepath.Join(r.Out, "covdata"), &collect.Record{Run: collect.Run{
+		path, err := collect.WriteRecord(filepath.Join(r.Out, "covdata"), &collect.Record{Run: collect.Run{
 			ID: collect.NewRunID(), Cell: collect.Cell{Kernel: "k", Spec: rec.p.Spec, Arch: rec.p.Arch}, Test: rec.test, Command: []string{"x"},
 			Outcome: rec.outcome, Reason: rec.reason,
 		}})
+		if err == nil && rec.reason == "damaged" {
+			err = os.Truncate(path, 70)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+	var told []string
+	r.Progress = func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
 	kept, err := r.keepPassed()
+	if len(told) != 1 || !strings.Contains(told[0], "left out: ") {
+		t.Errorf("told %q, want the damaged record", told)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

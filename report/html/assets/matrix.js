@@ -93,7 +93,7 @@ function matrixTable() {
     c.tests[2] ? h('span', { class: 'quiet' }, ` ${c.tests[2]} skipped`) : null]);
   const col = (text, cls, tip) => h('th', { scope: 'col', class: cls, title: tip }, text);
   const head = h('tr', null, col('Kernel'), col('Result'), col('Tests', 'num'), col('Lines', 'num'), col('Branches', 'num'), col('Functions', 'num'), col('By status', 'col-bar', 'Lines by status'),
-    wide ? report.files.map((f) => h('th', { scope: 'col', class: 'col-file', title: f.name }, h('a', { href: fileAddress(f.name) }, baseName(f.name)))) : h('th', { scope: 'col' }, plural(report.files.length, 'file')));
+    wide ? report.files.map((f) => h('th', { scope: 'col', class: 'col-file', title: f.name }, h('a', { href: fileAddress(f.name) }, baseName(f.name)), f.language ? h('span', { class: 'arch' }, 'user space') : null)) : h('th', { scope: 'col' }, plural(report.files.length, 'file')));
   const merged = h('tr', { class: 'merged' }, h('th', { scope: 'row' }, 'all kernels'), h('td'), h('td'), ['lines', 'branches', 'functions'].map((k) =>
     h('td', { class: 'num' }, h('span', { class: 'pct' }, percent(...report.merged[k])))), h('td'),
     wide ? report.files.map((f) => h('td', { class: 'tile' }, h('a', { href: fileAddress(f.name) }, h('span', { class: 'tile-fig' }, percent(...f.merged.lines)), meter(...f.merged.lines)))) : h('td'));

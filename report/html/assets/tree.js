@@ -5,7 +5,7 @@ function buildTree() {
   const top = { name: '', folders: new Map(), files: [], hit: 0, total: 0 };
   report.files.forEach((f, index) => {
     const parts = f.name.split('/').filter(Boolean);
-    const [hit, total] = f.merged.lines;
+    const [hit, total] = f.language ? [0, 0] : f.merged.lines; // the sums are of BPF programs
     let at = top;
     at.hit += hit;
     at.total += total;
@@ -47,7 +47,7 @@ function tree(current) {
       const f = report.files[i];
       const [hit, total] = f.merged.lines;
       items.push(h('li', null, h('a', { class: 'tree-file', href: fileAddress(f.name), 'aria-current': i === current ? 'page' : null, title: f.name },
-        h('span', { class: 'tree-name' }, baseName(f.name)), figure(hit, total))));
+        h('span', { class: 'tree-name' }, baseName(f.name), f.language ? h('span', { class: 'quiet' }, ' user space') : null), figure(hit, total))));
     }
     return h('ul', null, items);
   };
