@@ -138,6 +138,7 @@ func (t *table) print(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "Highest rung that loads: %s, none %d.\n", strings.Join(parts, ", "), len(left))
+	t.printSizes(w)
 	if len(t.leftOut) > 0 {
 		var names []string
 		for k, n := range t.leftOut {
@@ -146,6 +147,54 @@ func (t *table) print(w io.Writer) {
 		slices.Sort(names)
 		fmt.Fprintf(w, "\nNot tried, with the instructions that the running kernel verifies: %s.\n", strings.Join(names, ", "))
 	}
+}
+
+// sizes are the limits of classes of programs, in verified instructions of the plain one.
+var sizes = []int{1, 5, 10, 20, 50, 100, 1000, 1 << 30}
+
+// printSizes prints what the first rung costs programs of each size. An update that is alone costs three instructions, so that
+// the floor of a class is what one update in each of its programs would give.
+func (t *table) printSizes(w io.Writer) {
+	o := t.rungs[t.order[0]]
+	if !o.whole {
+		return
+	}
+	fmt.Fprintf(w, "\n| plain, verified insns | programs | %s, geomean | with one update each |\n|---|---|---|---|\n", o.rung)
+	floor := *o
+	floor.results = map[key]verify.Result{}
+	for k, r := range o.results {
+		r.Insns = t.plain[k].Insns + 3
+		floor.results[k] = r
+	}
+	row := func(name string, least, most int) {
+		n := 0
+		in := func(k key) bool { size := t.plain[k].Insns; return size >= least && size < most }
+		for _, k := range t.loading() {
+			if o.loads(k) && in(k) {
+				n++
+			}
+		}
+		if n == 0 {
+			return
+		}
+		of := func(r verify.Result) int {
+			if !in(key{r.File, r.Program}) {
+				return 0
+			}
+			return r.Insns
+		}
+		g, _, _ := t.ratios(o, of)
+		f, _, _ := t.ratios(&floor, of)
+		fmt.Fprintf(w, "| %s | %d | %.2fx | %.2fx |\n", name, n, g, f)
+	}
+	for i := range len(sizes) - 1 {
+		name := fmt.Sprintf("%d to %d", sizes[i], sizes[i+1]-1)
+		if i == len(sizes)-2 {
+			name = fmt.Sprintf("%d and more", sizes[i])
+		}
+		row(name, sizes[i], sizes[i+1])
+	}
+	row("all", 1, sizes[len(sizes)-1])
 }
 
 // writeLost writes a line for each program and rung that loses it: program, clang, kernel, rung, the last line.
