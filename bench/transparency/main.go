@@ -86,7 +86,13 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A kernel at a time: what one of them does not survive does not cost the tables of the others.
+	each := [][]string{nil}
+	if len(o.kernels) > 0 {
+		each = slices.Collect(slices.Chunk(o.kernels, 1))
+	}
 	var tables []*table
+	var failed error
 	for _, clang := range o.clangs {
 		if o.agree {
 			if err := c.agree(ctx, o, clang, os.Stdout); err != nil {
@@ -94,19 +100,22 @@ func run(ctx context.Context) error {
 			}
 			continue
 		}
-		t, err := c.measure(ctx, o, clang)
-		if err != nil {
-			return err
-		}
-		tables = append(tables, t...)
-		for _, t := range t {
-			t.print(os.Stdout)
-		}
-		if err := writeLost(o.lost, tables); err != nil {
-			return err
+		for _, o.kernels = range each {
+			t, err := c.measure(ctx, o, clang)
+			if err != nil {
+				failed = errors.Join(failed, fmt.Errorf("clang %s %s: %w", clang, strings.Join(o.kernels, ","), err))
+				continue
+			}
+			tables = append(tables, t...)
+			for _, t := range t {
+				t.print(os.Stdout)
+			}
+			if err := writeLost(o.lost, tables); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	return failed
 }
 
 // ladder lists the rungs below region/atomic, as `bpfcov run` tries them.
