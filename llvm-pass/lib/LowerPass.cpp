@@ -151,6 +151,46 @@ void Lowering::update(IRBuilder<> &B, uint32_t Index, Value *Step) {
   Emitted.set(Index);
 }
 
+/// Makes phis of what Cond selects, now that control branches on it to Then, before Join: the back end would compare and branch
+/// again for each of them, and a verifier that does not see that the second comparison is the first (6.1, with
+/// the constant on its left side) walks ways that cannot be, with bounds that cannot be.
+void chooseByBranch(Value *Cond, BasicBlock &Then, BasicBlock &Join) {
+  BasicBlock *Head = Then.getSinglePredecessor();
+  SmallVector<Instruction *, 4> Choices;
+  for (User *U : Cond->users()) {
+    auto *I = cast<Instruction>(U);
+    bool Chooses = isa<ZExtInst>(I) || (isa<SelectInst>(I) && I->getOperand(0) == Cond);
+    if (Chooses && (I->getParent() == Head || I->getParent() == &Join))
+      Choices.push_back(I);
+  }
+  for (Instruction *I : Choices) {
+    Value *True, *False;
+    if (auto *Select = dyn_cast<SelectInst>(I)) {
+      True = Select->getTrueValue();
+      False = Select->getFalseValue();
+    } else {
+      True = ConstantInt::get(I->getType(), 1);
+      False = ConstantInt::get(I->getType(), 0);
+    }
+    // The values must be there before Join, and the choice must not be needed before it.
+    auto InJoin = [&](Value *V) {
+      auto *VI = dyn_cast<Instruction>(V);
+      return VI && VI->getParent() == &Join;
+    };
+    bool Early = any_of(I->users(), [&](User *U) {
+      auto *UI = cast<Instruction>(U);
+      return UI->getParent() == Head && !isa<PHINode>(UI);
+    });
+    if (InJoin(True) || InJoin(False) || Early)
+      continue;
+    PHINode *Phi = IRBuilder<>(&Join, Join.begin()).CreatePHI(I->getType(), 2);
+    Phi->addIncoming(True, &Then);
+    Phi->addIncoming(False, Head);
+    I->replaceAllUsesWith(Phi);
+    I->eraseFromParent();
+  }
+}
+
 void Lowering::updateWithStep(Instruction *Before, uint32_t Index, const CallInst &Marker) {
   IRBuilder<> B(Before);
   B.SetCurrentDebugLocation(Marker.getDebugLoc());
@@ -174,6 +214,7 @@ void Lowering::updateWithStep(Instruction *Before, uint32_t Index, const CallIns
     IRBuilder<> TB(Then);
     TB.SetCurrentDebugLocation(Marker.getDebugLoc());
     update(TB, Index, TB.getInt64(1));
+    chooseByBranch(Cond, *Then->getParent(), *Before->getParent());
     return;
   }
   Value *Wide = B.CreateZExt(Step, B.getInt64Ty());

@@ -53,6 +53,21 @@ define void @f(i1 %c, i64 %n) {
   ret void
 }
 
+; What the condition selects comes from the branch, too: a second comparison is one that old verifiers do not
+; connect with the first, and they walk ways that cannot be.
+; CHECK-LABEL: define i64 @select
+; CHECK: br i1 %c, label %[[THEN:.*]], label %[[CONT:.*]]
+; CHECK: [[CONT]]:
+; CHECK: %[[PHI:.*]] = phi i64 [ %n, %[[THEN]] ], [ 7, %0 ]
+; CHECK-NOT: select
+; CHECK: ret i64 %[[PHI]]
+define i64 @select(i1 %c, i64 %n) {
+  %s = zext i1 %c to i32
+  call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 %s, ptr null) nomerge
+  %v = select i1 %c, i64 %n, i64 7
+  ret i64 %v
+}
+
 ; The optimiser turned "zext i1" round.
 ; CHECK-LABEL: define void @negated
 ; CHECK: xor i1 %c, true
