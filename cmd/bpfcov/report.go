@@ -70,6 +70,7 @@ only when everything ran.`,
 	flags.StringVar(&f.cell, "cell", "", "show the cell `NAME` instead of all cells merged")
 	flags.StringVar(&f.missed, "missed", "", "list the source lines that no cell ran or, with `=somewhere`, that some cell did not run")
 	flags.Lookup("missed").NoOptDefVal = "nowhere"
+	flags.BoolVar(&f.regions, "regions", false, "show regions in the table, which are the stretches of code within lines that have counts of their own")
 	f.gateFlags.add(flags)
 	f.viewFlags.add(flags)
 	flags.StringVar(&f.writeBaseline, "write-baseline", "", "write the figures to `FILE`, for --baseline of later reports")
@@ -81,7 +82,7 @@ type reportFlags struct {
 	gateFlags
 	files                             map[string]*string
 	html, codecov, llvm, cell, missed string
-	codecovJSON                       bool
+	codecovJSON, regions              bool
 	writeBaseline                     string
 }
 
@@ -173,7 +174,7 @@ func runReport(ctx context.Context, stdout io.Writer, f *reportFlags, dirs []str
 		}
 	}
 	if !wrote {
-		if err := printReport(stdout, v.rep); err != nil {
+		if err := printReport(stdout, v.rep, f.regions); err != nil {
 			return err
 		}
 	}
@@ -237,8 +238,8 @@ func colored(w io.Writer) bool {
 }
 
 // printReport prints the table; colour only where a person looks at it.
-func printReport(w io.Writer, rep *model.Report) error {
-	return terminal.Write(w, rep, terminal.Options{Color: colored(w)})
+func printReport(w io.Writer, rep *model.Report, regions bool) error {
+	return terminal.Write(w, rep, terminal.Options{Color: colored(w), Regions: regions})
 }
 
 // writeTo writes a whole file or none; "-" is stdout.

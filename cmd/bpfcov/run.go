@@ -243,7 +243,7 @@ func reportRun(ctx context.Context, stdout io.Writer, r *matrix.Runner, res *mat
 	if err != nil {
 		return err
 	}
-	if err := printReport(stdout, rep); err != nil {
+	if err := printReport(stdout, rep, false); err != nil {
 		return err
 	}
 	if path, err := goProfile(ctx, r.Out); err != nil {

@@ -99,17 +99,21 @@ type Segment struct {
 type Summary struct {
 	FunctionsFound, FunctionsHit int
 	LinesFound, LinesHit         int
+	RegionsFound, RegionsHit     int // of code, those of the macros of a function among its own
 	BranchesFound, BranchesHit   int
 }
 
-// Totals counts what is in the slices of f: every listed function, line and side of a branch once.
+// Totals counts what is in the slices of f: every listed function, line, region and side of a branch once.
 func (f *FileCoverage) Totals() Summary {
-	s := Summary{FunctionsFound: len(f.Functions), LinesFound: len(f.Lines), BranchesFound: 2 * len(f.Branches)}
+	s := Summary{FunctionsFound: len(f.Functions), LinesFound: len(f.Lines), RegionsFound: len(f.Regions), BranchesFound: 2 * len(f.Branches)}
 	for i := range f.Functions {
 		s.FunctionsHit += b2i(f.Functions[i].Count > 0)
 	}
 	for _, l := range f.Lines {
 		s.LinesHit += b2i(l.Count > 0)
+	}
+	for i := range f.Regions {
+		s.RegionsHit += b2i(f.Regions[i].Count > 0)
 	}
 	for i := range f.Branches {
 		s.BranchesHit += b2i(f.Branches[i].TrueCount > 0) + b2i(f.Branches[i].FalseCount > 0)

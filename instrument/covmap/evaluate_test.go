@@ -160,10 +160,10 @@ func TestFixtureCounts(t *testing.T) {
 	if diff := cmp.Diff(branches, wantBranches); diff != "" {
 		t.Errorf("branches: -got +want:\n%s", diff)
 	}
-	if got, want := f.Totals(), (Summary{3, 2, 24, 16, 18, 12}); got != want {
+	if got, want := f.Totals(), (Summary{3, 2, 24, 16, 27, 22, 18, 12}); got != want {
 		t.Errorf("totals: got %+v, want %+v", got, want)
 	}
-	if got, want := f.Summary, (Summary{3, 2, 22, 14, 18, 12}); got != want {
+	if got, want := f.Summary, (Summary{3, 2, 22, 14, 27, 22, 18, 12}); got != want {
 		t.Errorf("LLVM's totals: got %+v, want %+v", got, want)
 	}
 }

@@ -22,6 +22,7 @@ func (e *evaluation) summary(p *fileParts) (Summary, error) {
 		}
 		g.count = e.algebra.Combine(g.count, f.cov.Count)
 		g.LinesFound, g.LinesHit = max(g.LinesFound, s.LinesFound), max(g.LinesHit, s.LinesHit)
+		g.RegionsFound, g.RegionsHit = max(g.RegionsFound, s.RegionsFound), max(g.RegionsHit, s.RegionsHit)
 		g.BranchesFound, g.BranchesHit = max(g.BranchesFound, s.BranchesFound), max(g.BranchesHit, s.BranchesHit)
 	}
 	var sum Summary
@@ -30,13 +31,15 @@ func (e *evaluation) summary(p *fileParts) (Summary, error) {
 		sum.FunctionsHit += b2i(g.count > 0)
 		sum.LinesFound += g.LinesFound
 		sum.LinesHit += g.LinesHit
+		sum.RegionsFound += g.RegionsFound
+		sum.RegionsHit += g.RegionsHit
 		sum.BranchesFound += g.BranchesFound
 		sum.BranchesHit += g.BranchesHit
 	}
 	return sum, nil
 }
 
-// functionSummary counts the lines of the function's body, and the sides of its branches together
+// functionSummary counts the lines of the function's body, and its regions and the sides of its branches together
 // with those of the macros it uses.
 func (e *evaluation) functionSummary(f *evaluated) (Summary, error) {
 	var s Summary
@@ -54,6 +57,12 @@ func (e *evaluation) functionSummary(f *evaluated) (Summary, error) {
 	})
 	if err != nil {
 		return s, err
+	}
+	for i := range f.Regions {
+		if f.Regions[i].Kind == CodeRegion {
+			s.RegionsFound++
+			s.RegionsHit += b2i(f.counts[i] > 0)
+		}
 	}
 	stack := []int{f.main}
 	for len(stack) > 0 {

@@ -31,7 +31,7 @@ func ratio(x model.Ratio) Ratio {
 }
 
 func summary(s model.Summary) Summary {
-	return Summary{ratio(s.Lines), ratio(s.Branches), ratio(s.Functions)}
+	return Summary{ratio(s.Lines), ratio(s.Regions), ratio(s.Branches), ratio(s.Functions)}
 }
 
 // userSpace is nil for a cell from which nothing of user space came.

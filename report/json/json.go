@@ -99,6 +99,7 @@ type Ratio struct {
 // Summary holds the figures of a cell, a file or everything. Branches counts sides.
 type Summary struct {
 	Lines     Ratio `json:"lines"`
+	Regions   Ratio `json:"regions"`
 	Branches  Ratio `json:"branches"`
 	Functions Ratio `json:"functions"`
 }
@@ -128,6 +129,7 @@ type File struct {
 	Language  string     `json:"language,omitempty"` // of a program in user space
 	Merged    Summary    `json:"merged"`
 	Lines     []Line     `json:"lines"`
+	Regions   []Region   `json:"regions"`
 	Branches  []Branch   `json:"branches"`
 	Functions []Function `json:"functions"`
 }
@@ -144,6 +146,15 @@ type States struct {
 // Line is one line of code.
 type Line struct {
 	Line int `json:"line"`
+	States
+}
+
+// Region is a stretch of code with a count of its own, to the column before EndCol.
+type Region struct {
+	Line    int `json:"line"`
+	Col     int `json:"col"`
+	EndLine int `json:"end_line"`
+	EndCol  int `json:"end_col"`
 	States
 }
 
@@ -170,7 +181,7 @@ type Function struct {
 
 // Options vary the document. The zero value is everything.
 type Options struct {
-	// NoFiles leaves out the lines, branches and functions of files.
+	// NoFiles leaves out the lines, regions, branches and functions of files.
 	NoFiles bool
 }
 
@@ -266,6 +277,10 @@ func (e *encoder) file(f *model.File) {
 	e.member("merged", summary(f.Merged))
 	e.list("lines", len(f.Lines), func(i int) {
 		e.value(Line{f.Lines[i].Number, states(f.Lines[i].Cells)})
+	})
+	e.list("regions", len(f.Regions), func(i int) {
+		x := &f.Regions[i]
+		e.value(Region{x.Line, x.Col, x.EndLine, x.EndCol, states(x.Cells)})
 	})
 	e.list("branches", len(f.Branches), func(i int) { e.value(branch(&f.Branches[i])) })
 	e.list("functions", len(f.Functions), func(i int) {

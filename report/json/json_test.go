@@ -90,6 +90,9 @@ func TestFigures(t *testing.T) {
 			for _, l := range f.Lines {
 				count(&got.Lines, l.Status[i])
 			}
+			for _, x := range f.Regions {
+				count(&got.Regions, x.Status[i])
+			}
 			for _, b := range f.Branches {
 				count(&got.Branches, b.True.Status[i])
 				count(&got.Branches, b.False.Status[i])
@@ -99,7 +102,7 @@ func TestFigures(t *testing.T) {
 			}
 		}
 		want := c.Summary
-		want.Lines.Percent, want.Branches.Percent, want.Functions.Percent = nil, nil, nil
+		want.Lines.Percent, want.Regions.Percent, want.Branches.Percent, want.Functions.Percent = nil, nil, nil, nil
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s, summary (-), from letters (+):\n%s", c.Name, diff)
 		}

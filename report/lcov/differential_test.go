@@ -3,7 +3,9 @@ package lcov_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -24,8 +26,8 @@ import (
 )
 
 // TestDifferential compares Decode, Evaluate and Write with the llvm-cov that is installed, on random
-// programs with random counters: SF, FN, FNDA, DA in order, BRDA as a multiset per line, and the
-// six totals of the file. The default takes some 10 seconds of processor
+// programs with random counters: SF, FN, FNDA, DA in order, BRDA as a multiset per line, the
+// six totals of the file, regions and their totals. The default takes some 10 seconds of processor
 // time; BPFCOV_DIFF=N multiplies the number of programs.
 func TestDifferential(t *testing.T) {
 	factor := 1
@@ -85,16 +87,16 @@ func TestDifferential(t *testing.T) {
 				}()
 			}
 			wg.Wait()
-			t.Logf("%d objects, %d functions, %d DA, %d BRDA, %d files, %d bytes of C: %d differences",
-				sum.objects.Load(), sum.functions.Load(), sum.lines.Load(), sum.branches.Load(), sum.files.Load(), sum.source.Load(), sum.differences.Load())
-			if sum.objects.Load() == 0 || sum.plans.Load() == 0 || sum.lines.Load() == 0 || sum.branches.Load() == 0 {
+			t.Logf("%d objects, %d functions, %d DA, %d regions, %d BRDA, %d files, %d bytes of C: %d differences",
+				sum.objects.Load(), sum.functions.Load(), sum.lines.Load(), sum.regions.Load(), sum.branches.Load(), sum.files.Load(), sum.source.Load(), sum.differences.Load())
+			if sum.objects.Load() == 0 || sum.plans.Load() == 0 || sum.lines.Load() == 0 || sum.regions.Load() == 0 || sum.branches.Load() == 0 {
 				t.Error("nothing was compared")
 			}
 		})
 	}
 }
 
-type tally struct{ objects, functions, lines, branches, files, source, plans, differences atomic.Int64 }
+type tally struct{ objects, functions, lines, regions, branches, files, source, plans, differences atomic.Int64 }
 
 type toolset struct {
 	major                int
@@ -240,6 +242,10 @@ func (d *difference) compare(object string) {
 			return
 		}
 		d.difference(c, string(want))
+		if want, ok = d.command(d.tools.cov, append([]string{"export", "-format=text"}, args[2:]...)...); !ok {
+			return
+		}
+		d.regions(c, want)
 		d.sameShape(m, c, o)
 	}
 }
@@ -367,6 +373,57 @@ func (d *difference) difference(c *covmap.Coverage, want string) {
 	if diff := cmp.Diff(sums, totals(want)); diff != "" {
 		d.sum.differences.Add(1)
 		d.t.Errorf("seed %#x: totals: -got +want:\n%.2000s", d.seed, diff)
+	}
+}
+
+// regions compares the totals of regions, and the regions themselves, with those of llvm-cov's JSON.
+func (d *difference) regions(c *covmap.Coverage, text []byte) {
+	var doc struct {
+		Data []struct {
+			Files []struct {
+				Filename string
+				Summary  struct{ Regions struct{ Count, Covered int } }
+			}
+			Functions []struct {
+				Filenames []string
+				Regions   [][8]uint64 // line, column, end line, end column, count, file id, expanded file id, kind
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &doc); err != nil || len(doc.Data) != 1 {
+		d.t.Errorf("seed %#x: JSON of llvm-cov with %d parts: %v", d.seed, len(doc.Data), err)
+		return
+	}
+	got, want := map[string]string{}, map[string]string{}
+	for i := range c.Files {
+		f := &c.Files[i]
+		got[f.Name] = fmt.Sprintf("%d of %d", f.Summary.RegionsHit, f.Summary.RegionsFound)
+		for _, r := range f.Regions {
+			got[fmt.Sprint(f.Name, ":", r.Line, ":", r.Col, "-", r.EndLine, ":", r.EndCol)] = fmt.Sprint(r.Count)
+		}
+	}
+	for _, f := range doc.Data[0].Files {
+		want[f.Filename] = fmt.Sprintf("%d of %d", f.Summary.Regions.Covered, f.Summary.Regions.Count)
+	}
+	sums := map[string]uint64{}
+	for _, f := range doc.Data[0].Functions {
+		for _, r := range f.Regions {
+			if covmap.RegionKind(r[7]) == covmap.CodeRegion {
+				at := fmt.Sprint(f.Filenames[r[5]], ":", r[0], ":", r[1], "-", r[2], ":", r[3])
+				sums[at] += r[4]
+				if r[4] >= math.MaxInt64 {
+					got[at] = "more than JSON of llvm-cov holds"
+				}
+				if want[at] = fmt.Sprint(sums[at]); strings.HasPrefix(got[at], "more") {
+					want[at] = got[at]
+				}
+			}
+		}
+	}
+	d.sum.regions.Add(int64(len(sums)))
+	if diff := cmp.Diff(got, want); diff != "" {
+		d.sum.differences.Add(1)
+		d.t.Errorf("seed %#x: regions: -got +want:\n%.2000s", d.seed, diff)
 	}
 }
 

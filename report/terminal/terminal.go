@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,8 @@ type Options struct {
 	Differences int
 	// ConsoleLines is how many lines of the console of a failed cell are shown, 0 for 10.
 	ConsoleLines int
+	// Regions adds a column with the regions of code, which are within lines.
+	Regions bool
 	// Elapsed is the time that everything took, shown in the last row; 0 shows none.
 	Elapsed time.Duration
 }
@@ -105,6 +108,11 @@ func (p *printer) table() {
 	t.head("lines", right)
 	t.head("", left) // bar
 	t.head("", right)
+	if p.o.Regions {
+		t.head("regions", right)
+		t.head("", right)
+		t.spans("regions", 2)
+	}
 	t.head("branches", right)
 	t.head("", right)
 	t.head("functions", right)
@@ -114,6 +122,9 @@ func (p *printer) table() {
 	t.spans("branches", 2)
 	t.spans("functions", 2)
 	bars, numbers := len(t.heads)-7, []int{len(t.heads) - 4, len(t.heads) - 2}
+	if p.o.Regions {
+		bars, numbers = bars-2, append(numbers, len(t.heads)-6)
+	}
 
 	var tests model.Tests
 	ran := 0
@@ -130,7 +141,7 @@ func (p *printer) table() {
 			row = append(row, field{text: compiler(c.LLVM)})
 		}
 		row = append(row, outcome(c))
-		row = append(row, figures(c.Summary)...)
+		row = append(row, p.figures(c.Summary)...)
 		row = append(row, field{text: duration(c.Boot + c.Duration), style: dim})
 		t.rows = append(t.rows, row)
 	}
@@ -145,7 +156,7 @@ func (p *printer) table() {
 			row = append(row, field{})
 		}
 		row = append(row, field{text: testCounts(tests), style: testStyle(tests)})
-		row = append(row, figures(p.r.Merged)...)
+		row = append(row, p.figures(p.r.Merged)...)
 		row = append(row, field{text: duration(p.o.Elapsed), style: dim})
 		t.rows = append(t.rows, row)
 	}
@@ -249,9 +260,13 @@ func testStyle(t model.Tests) style {
 }
 
 // figures are the columns of a summary: percentage and hit/total, the lines with a bar.
-func figures(s model.Summary) []field {
+func (p *printer) figures(s model.Summary) []field {
 	var fs []field
-	for i, x := range []model.Ratio{s.Lines, s.Branches, s.Functions} {
+	all := []model.Ratio{s.Lines, s.Branches, s.Functions}
+	if p.o.Regions {
+		all = slices.Insert(all, 1, s.Regions)
+	}
+	for i, x := range all {
 		if x.Total == 0 {
 			fs = append(fs, field{text: "-", style: dim})
 			if i == 0 {
