@@ -16,11 +16,16 @@ const (
 	fateCompiler             // already the compiler left none
 )
 
-// factors says how often each counter is added in c; negative is subtracted.
+// factors says how often each counter is added in c; negative is subtracted. It gives up, with nil, on expressions that are
+// longer than any of a compiler: they share parts, so that a few of them can have no end.
 func (r *functionRanks) factors(c covmap.Counter) map[uint32]int {
-	factors := map[uint32]int{}
+	const longest = 1 << 16
+	factors, left := map[uint32]int{}, longest
 	var walk func(c covmap.Counter, sign int)
 	walk = func(c covmap.Counter, sign int) {
+		if left--; left < 0 {
+			return
+		}
 		switch c.Kind {
 		case covmap.CounterRef:
 			factors[c.ID] += sign
@@ -33,7 +38,9 @@ func (r *functionRanks) factors(c covmap.Counter) map[uint32]int {
 			walk(e.Right, sign)
 		}
 	}
-	walk(c, 1)
+	if walk(c, 1); left < 0 {
+		return nil
+	}
 	return factors
 }
 
@@ -49,6 +56,9 @@ func (r *functionRanks) fate(expression covmap.Counter) fate {
 		return fateUnknown
 	}
 	factors := r.factors(expression)
+	if factors == nil {
+		return fateUnknown
+	}
 	signs := make(map[uint32]int, len(factors)) // by number in the object
 	count := uint64(0)
 	for id, n := range factors {
