@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -67,6 +68,7 @@ func Main(m *testing.M) {
 // count is in the record of the whole binary. It does nothing when nothing is watched.
 func Count(t testing.TB) {
 	t.Helper()
+	os.Getenv(dirEnv) // lets "go test" know that a result it has cached depends on the variable
 	if !tell("start", t.Name()) {
 		return
 	}
@@ -96,6 +98,12 @@ func tell(what, test string) bool {
 	return err == nil
 }
 
+// uncached are the arguments without the file in which "go test" looks up what the tests read. Without it, the result of a watched
+// run is not cached (cmd/go/internal/test, saveOutput of Go 1.26): a cached one would write no record.
+func uncached(args []string) []string {
+	return slices.DeleteFunc(slices.Clone(args), func(a string) bool { return strings.HasPrefix(a, "-test.testlogfile=") })
+}
+
 // watch runs this binary once more and writes what it counted.
 func watch(dir string) (code int, err error) {
 	// A folder that cannot be written to is better known before the tests have run.
@@ -123,7 +131,7 @@ func watch(dir string) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	cmd := exec.Command(exe, os.Args[1:]...)
+	cmd := exec.Command(exe, uncached(os.Args[1:])...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), childEnv+"=1")
 	cmd.ExtraFiles = []*os.File{theirs}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -111,6 +112,33 @@ func TestGathers(t *testing.T) {
 	}
 }
 
+// "go test" takes no result of a run without the variable, and none of an earlier watched run: either has no record in this folder.
+func TestNotCached(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("loading BPF programs needs root")
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skipf("needs go: %v", err)
+	}
+	dir := filepath.Join(t.TempDir(), "covdata")
+	for i, env := range []string{dirEnv + "=", dirEnv + "=" + dir, dirEnv + "=" + dir} {
+		cmd := exec.Command("go", "test", "-run=^TestInnerOne$", ".")
+		cmd.Env = append(os.Environ(), innerEnv+"=1", env)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", env, err, out)
+		}
+		if i == 0 {
+			continue
+		}
+		if d, err := collect.ReadDir(dir); err != nil || len(d.Records) == 0 {
+			t.Errorf("run %d left no record: %v", i, err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Without the variable nothing is watched, and Count is nothing.
 func TestUnwatched(t *testing.T) {
 	Count(t)
@@ -146,5 +174,5 @@ func ExampleMain() {
 	//
 	// and then, as root:
 	//
-	//	BPFCOV_COVDATA=covdata go test ./... && bpfcov report covdata
+	//	BPFCOV_COVDATA=$PWD/covdata go test ./... && bpfcov report covdata
 }
