@@ -18,6 +18,9 @@ var (
 	forBPF     = regexp.MustCompile(`-?-target[ =]bpf|bpf_object\(|BpfObject|gen skeleton`)
 	clangVar   = regexp.MustCompile(`(?m)^\s*((?:BPF_|LLVM_)?CLANG|CLANG_BIN|BPF_CC|CC_BPF)\s*[?:]?=`)
 	programVar = regexp.MustCompile(`(?m)^\s*(?:APPS?|PROGS?|PROGRAMS?|TARGETS?|BINS?|TESTS?)\s*[?:]?=\s*([\w./+ -]+?)\s*$`)
+	cleanRule  = regexp.MustCompile(`(?m)^clean[ \t]*:`)
+	mainFunc   = regexp.MustCompile(`(?m)^int\s+main\s*\(`)
+	objectName = regexp.MustCompile(`"([\w.-]+\.o)"`)
 	packageKey = regexp.MustCompile(`(?m)^\s*name\s*=\s*"([\w-]+)"`)
 )
 
@@ -235,10 +238,11 @@ func detectMake(fsys fs.FS, files []string) (*Project, error) {
 		} else if !strings.Contains(text, "$(CLANG)") {
 			p.Missing = append(p.Missing, "build: no variable for the BPF compiler was found in "+name+"; make $CLANG the compiler of your BPF objects")
 		}
-		p.Build = []string{
-			"# Objects of an earlier build were not instrumented.",
-			"make clean || true",
-			fmt.Sprintf(`make %s="$CLANG"`, variable),
+		p.Build = []string{"# Objects of an earlier build were not instrumented."}
+		if cleanRule.MatchString(text) {
+			p.Build = append(p.Build, "make clean || true", fmt.Sprintf(`make %s="$CLANG"`, variable))
+		} else {
+			p.Build = append(p.Build, fmt.Sprintf(`make -B %s="$CLANG"`, variable))
 		}
 		for _, m := range programVar.FindAllStringSubmatch(text, -1) {
 			for _, program := range strings.Fields(m[1]) {
@@ -251,10 +255,48 @@ func detectMake(fsys fs.FS, files []string) (*Project, error) {
 				p.Found = append(p.Found, name+" makes "+program)
 			}
 		}
+		if len(p.Tests) == 0 {
+			addMains(p, fsys, files, name, text)
+		}
 		if len(p.Tests) > 0 {
 			p.Missing = append(p.Missing, "tests: the programs are run as they are, which suits those that end by themselves")
 		}
 		return p, nil
 	}
 	return nil, nil
+}
+
+// copyMade copies what make made under that name, in whatever folder.
+func copyMade(name string) string {
+	return fmt.Sprintf(`cp "$(find . -path ./bpfcov-out -prune -o -type f -name %s -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`, quote(name))
+}
+
+// addMains adds the programs of C files beside the Makefile with a main function whose name the Makefile has as a target or a
+// prerequisite, and the objects that they open by name.
+func addMains(p *Project, fsys fs.FS, files []string, makefile, text string) {
+	made := map[string]bool{}
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n:", r) }) {
+		made[path.Base(word)] = true
+	}
+	objects := map[string]bool{}
+	for _, f := range inDir(files, ".") {
+		name, isC := strings.CutSuffix(f, ".c")
+		if !isC || !made[name] {
+			continue
+		}
+		source := read(fsys, f)
+		if !mainFunc.MatchString(source) {
+			continue
+		}
+		p.Build = append(p.Build, copyMade(name))
+		p.Tests = append(p.Tests, Test{Name: name, Command: []string{"./" + name}})
+		p.Found = append(p.Found, fmt.Sprintf("%s makes %s of %s", makefile, name, f))
+		for _, m := range objectName.FindAllStringSubmatch(source, -1) {
+			if slices.Contains(files, strings.TrimSuffix(m[1], ".o")+".c") && !objects[m[1]] {
+				objects[m[1]] = true
+				p.Build = append(p.Build, copyMade(m[1]))
+				p.Found = append(p.Found, fmt.Sprintf("%s opens %s", f, m[1]))
+			}
+		}
+	}
 }

@@ -46,9 +46,15 @@ func TestDetect(t *testing.T) {
 			"cmake/FindBpfObject.cmake": "find_program(BPFOBJECT_CLANG_EXE NAMES clang)\n"}, "cmake",
 			[]string{`cmake -S . -B "$BPFCOV_BUILD_DIR/../cmake" -DBPFOBJECT_CLANG_EXE="$CLANG"`, `cmake --build "$BPFCOV_BUILD_DIR/../cmake"`,
 				`cp "$(find "$BPFCOV_BUILD_DIR/../cmake" -type f -name probe -perm -u+x | head -n 1)" "$BPFCOV_BUILD_DIR/"`}, []string{"./probe"}, []string{"amd64"}, 0},
-		{"make", map[string]string{"Makefile": "CLANG ?= clang\nAPPS = probe other\n%.bpf.o: %.bpf.c\n\t$(CLANG) -g -O2 -target bpf -c $< -o $@\n"}, "make",
+		{"make", map[string]string{"Makefile": "CLANG ?= clang\nAPPS = probe other\n%.bpf.o: %.bpf.c\n\t$(CLANG) -g -O2 -target bpf -c $< -o $@\nclean:\n\trm -f *.o\n"}, "make",
 			[]string{"# Objects of an earlier build were not instrumented.", "make clean || true", `make CLANG="$CLANG"`, `cp probe "$BPFCOV_BUILD_DIR/"`, `cp other "$BPFCOV_BUILD_DIR/"`},
 			[]string{"./probe", "./other"}, []string{"amd64"}, 1},
+		{"make, programs by their sources", map[string]string{"Makefile": "CLANG ?= clang\nall: $(OUT)/run p.bpf.o\nlib.o: lib.c\n%.bpf.o: %.bpf.c\n\t$(CLANG) -target bpf -c $< -o $@\n",
+			"run.c": "int main(void)\n{ open(\"p.bpf.o\"); open(\"p.bpf.o\"); open(\"../x.o\"); open(\"other.o\"); }\n", "p.bpf.c": "", "lib.c": "", "unused.c": "int main(void)\n{}\n"}, "make",
+			[]string{"# Objects of an earlier build were not instrumented.", `make -B CLANG="$CLANG"`,
+				`cp "$(find . -path ./bpfcov-out -prune -o -type f -name run -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`,
+				`cp "$(find . -path ./bpfcov-out -prune -o -type f -name p.bpf.o -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`},
+			[]string{"./run"}, []string{"amd64"}, 1},
 		{"make without BPF", map[string]string{"Makefile": "all:\n\tcc x.c\n"}, "", nil, nil, nil, 0},
 		{"nothing", map[string]string{"README": ""}, "", nil, nil, nil, 0},
 	} {
@@ -97,13 +103,15 @@ func TestBuild(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"make": {"Makefile": "CLANG ?= clang\nAPPS = probe\nall: probe\nprobe.bpf.o: probe.bpf.c\n\t$(CLANG) -g -O2 -target bpf -c $< -o $@\nprobe: main.c probe.bpf.o\n\tgcc -o $@ main.c\nclean:\n\trm -f probe *.o\n",
 			"probe.bpf.c": "int x;\n", "main.c": "int main(void) { return 0; }\n"},
+		"make, no names": {"Makefile": "CLANG ?= clang\nall: out/run out/p.bpf.o\nout/%.bpf.o: %.bpf.c\n\tmkdir -p out\n\t$(CLANG) -g -O2 -target bpf -c $< -o $@\nout/run: run.c\n\tmkdir -p out\n\tgcc -o $@ $<\n",
+			"p.bpf.c": "int x;\n", "run.c": "#include <unistd.h>\nint main(void) { return access(\"p.bpf.o\", R_OK); }\n"},
 		"cmake": {"CMakeLists.txt": "cmake_minimum_required(VERSION 3.10)\nproject(p C)\nset(BPF_CLANG clang CACHE STRING \"\")\n" +
 			"add_custom_command(OUTPUT probe.bpf.o COMMAND ${BPF_CLANG} -g -O2 -target bpf -c ${CMAKE_SOURCE_DIR}/probe.bpf.c -o probe.bpf.o)\n" +
 			"add_custom_target(bpf DEPENDS probe.bpf.o)\nadd_executable(probe main.c)\nadd_dependencies(probe bpf)\n",
 			"probe.bpf.c": "int x;\n", "main.c": "int main(void) { return 0; }\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, tool := range []string{name, "gcc"} {
+			for _, tool := range []string{strings.TrimSuffix(name, ", no names"), "gcc"} {
 				if _, err := exec.LookPath(tool); err != nil {
 					t.Skip(err)
 				}
@@ -135,7 +143,9 @@ func TestBuild(t *testing.T) {
 			if err != nil || !strings.Contains(string(called), "-target bpf") {
 				t.Errorf("the compiler was not called: %v %s", err, called)
 			}
-			if out, err := exec.Command(filepath.Join(build, p.Tests[0].Command[0])).CombinedOutput(); err != nil {
+			test := exec.Command(filepath.Join(build, p.Tests[0].Command[0]))
+			test.Dir = build
+			if out, err := test.CombinedOutput(); err != nil {
 				t.Errorf("the test program: %v\n%s", err, out)
 			}
 		})
