@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/bpfcov/bpfcov/collect"
@@ -11,17 +10,9 @@ import (
 )
 
 // saveRecords adds records to a covdata folder, with the descriptions of their objects from the build's
-// folder or the user's cache.
+// folder or the user's cache, see [meta.SearchDirs].
 func saveRecords(dir string, recs []collect.Record) ([]string, error) {
-	var dirs []string
-	if d := os.Getenv("BPFCOV_META_DIR"); d != "" {
-		dirs = append(dirs, d)
-	}
-	d, err := meta.DefaultDir()
-	if err == nil {
-		dirs = append(dirs, d)
-	}
-	return collect.Save(dir, recs, dirs...)
+	return collect.Save(dir, recs, meta.SearchDirs()...)
 }
 
 func sortedIDs(data *collect.Data) []meta.ObjectID {

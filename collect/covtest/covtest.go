@@ -222,14 +222,7 @@ func (l *ledger) records(whole *collect.Record) []collect.Record {
 }
 
 func save(dir string, records []collect.Record) error {
-	var metas []string
-	if d := os.Getenv("BPFCOV_META_DIR"); d != "" {
-		metas = append(metas, d)
-	}
-	if d, err := meta.DefaultDir(); err == nil {
-		metas = append(metas, d)
-	}
-	_, err := collect.Save(dir, records, metas...)
+	_, err := collect.Save(dir, records, meta.SearchDirs()...)
 	var missing *collect.MissingMetaError
 	if errors.As(err, &missing) {
 		fmt.Fprintln(os.Stderr, "covtest:", err)

@@ -237,20 +237,6 @@ func Write(dir string, m *Meta) (string, error) {
 	return path, nil
 }
 
-// DefaultDir is the folder that every sidecar is written to: $BPFCOV_CACHE/meta, or bpfcov/meta in
-// the user's cache folder ([os.UserCacheDir]). It need not exist.
-func DefaultDir() (string, error) {
-	cache := os.Getenv("BPFCOV_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("no cache folder (set BPFCOV_CACHE): %w", err)
-		}
-		cache = filepath.Join(user, "bpfcov")
-	}
-	return filepath.Join(cache, "meta"), nil
-}
-
 func boolByte(b bool) byte {
 	if b {
 		return 1

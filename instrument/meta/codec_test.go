@@ -173,19 +173,6 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-func TestDefaultDir(t *testing.T) {
-	t.Setenv("BPFCOV_CACHE", "/somewhere")
-	if got, err := DefaultDir(); err != nil || got != "/somewhere/meta" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	t.Setenv("BPFCOV_CACHE", "")
-	t.Setenv("HOME", "")
-	t.Setenv("XDG_CACHE_HOME", "")
-	if _, err := DefaultDir(); err == nil || !strings.Contains(err.Error(), "BPFCOV_CACHE") {
-		t.Errorf("without a home: got %v", err)
-	}
-}
-
 func TestObjectID(t *testing.T) {
 	id := sample().ObjectID
 	text, err := id.MarshalText()
