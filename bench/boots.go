@@ -60,8 +60,12 @@ func (k *bootKernel) boots(ctx context.Context, t *table, how string, n int, set
 			return err
 		}
 		repeated += len(res.FailedBoots)
+		for _, b := range res.FailedBoots {
+			progress("%s %s: %s start %d: boot repeated: %s", k.Release, k.Arch, how, i+1, b.Reason)
+		}
 		if how == "warm" && !res.Warm {
 			cold++
+			progress("%s %s: start %d: cold instead of warm: %q", k.Release, k.Arch, i+1, res.Logs)
 		}
 		if len(res.Records) == 1 && res.Records[0].Run.Outcome == collect.Passed {
 			passed++
