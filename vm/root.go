@@ -64,7 +64,7 @@ func below(dir string, files []initramfs.File) []initramfs.File {
 	return out
 }
 
-// rootModuleNames are what a root needs of the kernel.
+// moduleNames are what a root needs of the kernel.
 func (r Root) moduleNames() []string {
 	switch {
 	case r.Disk != "":
