@@ -63,6 +63,7 @@ only when everything ran.`,
 	for _, o := range fileOutputs() {
 		f.files[o.flag] = flags.String(o.flag, "", o.usage)
 	}
+	flags.StringVar(&f.goFunctions, "gocover-functions", "", "write a profile for `go tool cover -func`, and what it parses, to the folder `DIR`")
 	flags.StringVar(&f.html, "html", "", "write the whole report as a site to the folder `DIR`; open its index.html")
 	flags.StringVar(&f.codecov, "codecov", "", "write to the folder `DIR` a file for each cell, the flags for codecov.yml and the upload commands")
 	flags.BoolVar(&f.codecovJSON, "codecov-json", false, "--codecov writes Codecov's own JSON instead of lcov")
@@ -80,10 +81,10 @@ only when everything ran.`,
 type reportFlags struct {
 	viewFlags
 	gateFlags
-	files                             map[string]*string
-	html, codecov, llvm, cell, missed string
-	codecovJSON, regions              bool
-	writeBaseline                     string
+	files                                          map[string]*string
+	html, codecov, llvm, goFunctions, cell, missed string
+	codecovJSON, regions                           bool
+	writeBaseline                                  string
 }
 
 // fileOutput is a format that is one file.
@@ -197,6 +198,7 @@ func (f *reportFlags) write(stdout io.Writer, c *reportContext) (wrote bool, err
 		})
 	}
 	do(f.html, func() error { return reporthtml.Write(f.html, c.rep, reporthtml.Options{SourceRoot: c.root.Dir}) })
+	do(f.goFunctions, func() error { return gocover.WriteFunctions(f.goFunctions, c.rep, c.column) })
 	do(f.codecov, func() error { return report.WriteCodecov(f.codecov, c.rep, codecov.Options{JSON: f.codecovJSON}) })
 	do(f.llvm, func() error { return report.WriteLLVM(f.llvm, c.rep, c.data) })
 	do(f.writeBaseline, func() error {

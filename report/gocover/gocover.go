@@ -1,7 +1,7 @@
 // Package gocover writes a report as a Go cover profile, which golang.org/x/tools/cover reads.
 //
-// `go tool cover -html` shows it over the C source, from the repository's root; `go tool cover -func` cannot: it
-// parses the files as Go. A block is a run of successive lines with equal counts, as many statements as
+// `go tool cover -html` shows it over the C source, from the repository's root. `go tool cover -func` parses the files as Go, so
+// [WriteFunctions] makes a second profile for it. A block is a run of successive lines with equal counts, as many statements as
 // lines, so that the profile's percentage is that of lines. Code that cannot run in the column (not
 // built, eliminated, folded) is in no block.
 package gocover
@@ -34,27 +34,35 @@ func Write(w io.Writer, r *model.Report, column model.Column) error {
 		if !path.IsAbs(name) {
 			name = "./" + name // without it the go command looks for a package
 		}
-		first, last, count := 0, 0, uint64(0)
-		flush := func() {
-			if first > 0 {
-				fmt.Fprintf(b, "%s:%d.1,%d.%d %d %d\n", name, first, last, endOfLine, last-first+1, min(count, math.MaxInt))
-			}
-			first = 0
-		}
-		for n := range f.Lines {
-			s := column.State(f.Lines[n].Cells)
-			if !s.Status.Counted() {
-				continue
-			}
-			at := f.Lines[n].Number
-			if first > 0 && at == last+1 && s.Count == count {
-				last = at
-				continue
-			}
-			flush()
-			first, last, count = at, at, s.Count
-		}
-		flush()
+		writeBlocks(b, name, f, column)
 	}
 	return b.Flush()
+}
+
+func writeBlocks(b *bufio.Writer, name string, f *model.File, column model.Column) {
+	starts := make(map[int]bool, len(f.Functions)) // no block is in two functions
+	for k := range f.Functions {
+		starts[f.Functions[k].Line] = true
+	}
+	first, last, count := 0, 0, uint64(0)
+	flush := func() {
+		if first > 0 {
+			fmt.Fprintf(b, "%s:%d.1,%d.%d %d %d\n", name, first, last, endOfLine, last-first+1, min(count, math.MaxInt))
+		}
+		first = 0
+	}
+	for n := range f.Lines {
+		s := column.State(f.Lines[n].Cells)
+		if !s.Status.Counted() {
+			continue
+		}
+		at := f.Lines[n].Number
+		if first > 0 && at == last+1 && s.Count == count && !starts[at] {
+			last = at
+			continue
+		}
+		flush()
+		first, last, count = at, at, s.Count
+	}
+	flush()
 }

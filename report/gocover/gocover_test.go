@@ -2,6 +2,9 @@ package gocover_test
 
 import (
 	"bytes"
+	"fmt"
+	"go/parser"
+	"go/token"
 	"math"
 	"os"
 	"os/exec"
@@ -106,5 +109,60 @@ func TestTool(t *testing.T) {
 		if !bytes.Contains(html, []byte(want)) {
 			t.Errorf("the page of go tool cover lacks %q", want)
 		}
+	}
+}
+
+// TestFunctions lets `go tool cover -func` list the functions, and compares each percentage.
+func TestFunctions(t *testing.T) {
+	r := fixture(t)
+	t.Chdir(t.TempDir())
+	for _, dir := range []string{"out/functions", filepath.Join(t.TempDir(), "absolute")} {
+		for _, c := range r.Columns() {
+			if err := gocover.WriteFunctions(dir, r, c); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command("go", "tool", "cover", "-func="+filepath.Join(dir, gocover.Profile)).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			text := strings.Join(strings.Fields(string(out)), " ")
+			for k := range r.Files {
+				f := &r.Files[k]
+				for _, fn := range f.Functions {
+					var hit, total float64
+					for n := range f.Lines {
+						if l := &f.Lines[n]; l.Number >= fn.Line && l.Number <= fn.EndLine && c.State(l.Cells).Status.Counted() {
+							total++
+							if c.State(l.Cells).Count > 0 {
+								hit++
+							}
+						}
+					}
+					want := fmt.Sprintf("%s.go:%d: %s %.1f%%", f.Name, fn.Line, fn.Name, 100*hit/max(total, 1))
+					if !strings.Contains(text, want) {
+						t.Errorf("%s: no %q in\n%s", r.ColumnName(c), want, out)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestFunctionNames makes Go of names and lines that a hostile build may have.
+func TestFunctionNames(t *testing.T) {
+	r := &model.Report{Files: []model.File{{Name: "a.c", Functions: []model.Function{
+		{Name: "range", Line: 3, EndLine: 3}, {Name: "f.cold", Line: 3, EndLine: 5}, {Name: "9", Line: 5, EndLine: 6},
+		{Name: "in", Line: 4, EndLine: 5}, {Name: "far", Line: 7, EndLine: math.MaxInt}, {Name: "", Line: 9, EndLine: 10},
+	}}}}
+	dir := t.TempDir()
+	if err := gocover.WriteFunctions(dir, r, model.Merged); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, "a.c.go"), nil, parser.AllErrors); err != nil {
+		t.Error(err)
+	}
+	r.Files[0].Name = "../a.c"
+	if err := gocover.WriteFunctions(dir, r, model.Merged); err == nil {
+		t.Error("a file outside the folder was written")
 	}
 }
