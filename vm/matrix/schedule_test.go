@@ -205,3 +205,20 @@ func TestCellOK(t *testing.T) {
 		}
 	}
 }
+
+func TestWarm(t *testing.T) {
+	yes, no := true, false
+	for _, tt := range []struct {
+		choice   *bool
+		ci, arch string
+		want     bool
+	}{
+		{nil, "", "amd64", true}, {nil, "", "ppc64le", false}, {nil, "", "riscv64", false}, {nil, "true", "amd64", false},
+		{&yes, "true", "riscv64", true}, {&no, "", "amd64", false},
+	} {
+		t.Setenv("CI", tt.ci)
+		if got := Warm(tt.choice, tt.arch); got != tt.want {
+			t.Errorf("CI=%q, %s: warm is %v, want %v", tt.ci, tt.arch, got, tt.want)
+		}
+	}
+}
