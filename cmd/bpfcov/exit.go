@@ -45,7 +45,7 @@ func usagef(format string, args ...any) error {
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usagef("%w (see %s --help)", err, cmd.CommandPath())
+			return usagef("%w: %s (see %s --help)", err, cmd.UseLine(), cmd.CommandPath())
 		}
 		return nil
 	}

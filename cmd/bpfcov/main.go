@@ -101,5 +101,6 @@ func newRoot() *cobra.Command {
 		return usagef("%w (see %s --help)", err, cmd.CommandPath())
 	})
 	root.AddCommand(newRun(), newExec(), newCC(), newReport(), newGaps(), newDiff(), newMatrix(), newInit(), newMan(), newKernels(), newShell(), newBoot(), newDoctor(), newDump(), newMerge(), newVerify())
+	addCompletions(root)
 	return root
 }

@@ -167,17 +167,21 @@ func functionAt(f *model.File, line int) string {
 	return name
 }
 
-// programs compares what the kernels said to each program.
+// programs compares what the kernels said to each program. Of merged reports these are the programs of each cell that both have:
+// where a cell did not run, nobody said anything. A cell and a merged report are not compared.
 func programs(a, b View) []Program {
+	if (a.Column == model.Merged) != (b.Column == model.Merged) {
+		return nil
+	}
 	type cost struct {
 		verdict  collect.Verdict
 		reason   string
 		verified int
 	}
-	read := func(v View) map[string]cost {
+	read := func(v, other View) map[string]cost {
 		out := map[string]cost{}
 		for i := range v.Report.Cells {
-			if v.Column != model.Merged && int(v.Column) != i {
+			if v.Column == model.Merged && indexOf(other.Report, v.Report.Cells[i].Name) < 0 || v.Column != model.Merged && int(v.Column) != i {
 				continue
 			}
 			for _, p := range v.Report.Cells[i].Programs {
@@ -196,7 +200,7 @@ func programs(a, b View) []Program {
 		}
 		return out
 	}
-	x, y := read(a), read(b)
+	x, y := read(a, b), read(b, a)
 	all := map[string]bool{}
 	for n := range x {
 		all[n] = true
@@ -223,21 +227,23 @@ func programs(a, b View) []Program {
 // not run in the other.
 func Runs(before, after *model.Report) []*Result {
 	var out []*Result
-	find := func(r *model.Report, name string) int {
-		return slices.IndexFunc(r.Cells, func(c model.Cell) bool { return c.Name == name })
-	}
 	for i := range before.Cells {
 		name := before.Cells[i].Name
-		if k := find(after, name); k >= 0 {
+		if k := indexOf(after, name); k >= 0 {
 			out = append(out, Compare(View{before, model.Column(i)}, View{after, model.Column(k)}))
 		} else {
 			out = append(out, &Result{A: name, B: name, NotRun: []string{"the second run has no such cell: it"}})
 		}
 	}
 	for k := range after.Cells {
-		if name := after.Cells[k].Name; find(before, name) < 0 {
+		if name := after.Cells[k].Name; indexOf(before, name) < 0 {
 			out = append(out, &Result{A: name, B: name, NotRun: []string{"the first run has no such cell: it"}})
 		}
 	}
 	return append(out, Compare(View{before, model.Merged}, View{after, model.Merged}))
+}
+
+// indexOf is the index of the cell of that name, or -1.
+func indexOf(r *model.Report, name string) int {
+	return slices.IndexFunc(r.Cells, func(c model.Cell) bool { return c.Name == name })
 }

@@ -53,3 +53,17 @@ func TestCompare(t *testing.T) {
 	modeltest.Golden(t, "matrix", *update, [2]string{"kernels.txt", text(t, kernels...)}, [2]string{"runs.txt", text(t, runs...)},
 		[2]string{"runs.json", doc.String()})
 }
+
+// What a cell that did not run would have said to its programs is not known, merged or not.
+func TestProgramsOfMissingCells(t *testing.T) {
+	before, after := fixture(t), fixture(t)
+	gone := after.Cells[1].Name
+	after.Cells[1].Name = "another kernel"
+	rs := Runs(before, after)
+	if merged := rs[len(rs)-1]; len(merged.Programs) > 0 {
+		t.Errorf("without %s: got programs %+v, want none", gone, merged.Programs)
+	}
+	if got := Compare(View{before, model.Merged}, View{before, 1}); len(got.Programs) > 0 {
+		t.Errorf("merged and a cell: got programs %+v, want none", got.Programs)
+	}
+}

@@ -40,8 +40,12 @@ func ChangedSince(ctx context.Context, dir, rev string) (*Changed, error) {
 	}
 	// Not an option, whatever it starts with.
 	commit, err := git("rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{commit}")
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 { // git-rev-parse(1): --quiet says nothing of a revision that it does not know
+		return nil, fmt.Errorf("%w: %q (in a shallow clone, fetch it first)", ErrRevision, rev)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q (in a shallow clone, fetch it first): %w", ErrRevision, rev, err)
+		return nil, fmt.Errorf("%w: %q: %w", ErrRevision, rev, err)
 	}
 	from := strings.TrimSpace(string(commit))
 	if base, err := git("merge-base", from, "HEAD"); err == nil {
