@@ -38,6 +38,11 @@ type verdict struct {
 	after *liveness.Result
 }
 
+// addStats takes over what the verifier counted, at the end of its log.
+func (v *verdict) addStats(log string) {
+	v.Stats, v.Verified = tailOf(log, keepStats), cmp.Or(v.Verified, processed(log))
+}
+
 // decide sets the verdict.
 func (l *load) decide(v verdict) { l.verdict, l.toldFlows = v, nil }
 
@@ -180,8 +185,7 @@ func (w *watcher) judge(l *load) {
 		if v.Verified <= statsInsns && l.repeat != nil && !late { // 0 before Linux 5.16
 			if fd, log, err := l.repeat.Do(bpfsys.LogStats, statsLog); err == nil {
 				bpfsys.Close(fd)
-				v.Stats = tailOf(log, keepStats)
-				v.Verified = cmp.Or(v.Verified, processed(log))
+				v.addStats(log)
 			}
 		}
 	case l.repeat != nil:
@@ -255,15 +259,13 @@ func (w *watcher) analyzeBefore(l *load) *liveness.Result {
 func (w *watcher) repeat(l *load) verdict {
 	fd, log, err := l.repeat.Do(bpfsys.LogStats, statsLog)
 	if err == nil {
+		v := verdict{Verdict: VerdictOK}
 		info, ierr := bpfsys.GetProg(fd)
 		bpfsys.Close(fd)
-		if ierr != nil {
-			return verdict{Verdict: VerdictOK, Verified: processed(log), Stats: tailOf(log, keepStats)}
+		if ierr == nil { // the repeated program refers to the same maps as the loader's
+			v = w.verdictOf(l, info)
 		}
-		// The repeated program refers to the same maps as the loader's.
-		v := w.verdictOf(l, info)
-		v.Stats = tailOf(log, keepStats)
-		v.Verified = cmp.Or(v.Verified, processed(log))
+		v.addStats(log)
 		if !l.proc.privileged {
 			return verdict{Verdict: VerdictUnknown, Reason: "it loads with all capabilities, of which the loader has few"}
 		}
@@ -273,7 +275,8 @@ func (w *watcher) repeat(l *load) verdict {
 	if ours(err) {
 		return verdict{Verdict: VerdictUnknown, Reason: "repeating the load: " + errno}
 	}
-	v := verdict{Verdict: VerdictRejected, Errno: errno, Verified: processed(log), Stats: tailOf(log, keepStats)}
+	v := verdict{Verdict: VerdictRejected, Errno: errno}
+	v.addStats(log)
 	for size := firstLog; ; size = min(4*size, lastLog) {
 		// Without statistics, which newer kernels put last, in ever more lines.
 		fd, full, err := l.repeat.Do(bpfsys.LogBranches, size)
