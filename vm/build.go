@@ -12,6 +12,7 @@ import (
 
 	"github.com/bpfcov/bpfcov/vm/guest"
 	"github.com/bpfcov/bpfcov/vm/initramfs"
+	"github.com/bpfcov/bpfcov/vm/kernels"
 )
 
 // buildInitramfs writes an archive of files into a folder and returns its name and size.
@@ -80,47 +81,40 @@ func checkFiles(files []initramfs.File) error {
 // agentFiles lists the files of the agent: itself, the kernel's modules and the job.
 func agentFiles(c *CellConfig, job guest.Job) ([]initramfs.File, error) {
 	files := []initramfs.File{{Path: guest.InitPath, Mode: 0o755, Source: c.Agent}}
+	loaded := map[string]bool{}
+	add := func(modules []kernels.Module) (added []guest.Module) {
+		for _, m := range modules {
+			if loaded[m.Name] {
+				continue
+			}
+			loaded[m.Name] = true
+			f := moduleFile(len(files), m.Name, m.Data)
+			files = append(files, f)
+			added = append(added, guest.Module{Name: m.Name, Path: f.Path})
+		}
+		return added
+	}
 	port, _, err := c.Kernel.LoadModules(nil, portModules(c.Kernel.Arch))
 	if err != nil {
 		return nil, err
 	}
-	loaded := map[string]bool{}
-	strip := sigOptional(c.Kernel.Config)
-	for _, m := range port {
-		loaded[m.Name] = true
-		if strip {
-			m.Data = stripSignature(m.Data)
+	if sigOptional(c.Kernel.Config) {
+		for i := range port {
+			port[i].Data = stripSignature(port[i].Data)
 		}
-		f := moduleFile(len(files), m.Name, m.Data)
-		files = append(files, f)
-		job.PortModules = append(job.PortModules, guest.Module{Name: m.Name, Path: f.Path})
 	}
+	job.PortModules = add(port)
 	job.Root = c.Root.kind()
 	root, err := rootModules(c)
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range root {
-		if loaded[m.Name] {
-			continue
-		}
-		loaded[m.Name] = true
-		f := moduleFile(len(files), m.Name, m.Data)
-		files = append(files, f)
-		job.RootModules = append(job.RootModules, guest.Module{Name: m.Name, Path: f.Path})
-	}
+	job.RootModules = add(root)
 	more, _, err := c.Kernel.LoadModules(c.Modules, c.OptionalModules)
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range more {
-		if loaded[m.Name] {
-			continue
-		}
-		f := moduleFile(len(files), m.Name, m.Data)
-		files = append(files, f)
-		job.Modules = append(job.Modules, guest.Module{Name: m.Name, Path: f.Path})
-	}
+	job.Modules = add(more)
 	if !slices.ContainsFunc(c.KernelArgs, printkArg) {
 		// Quiet while it boots; but the kernel's own WARN prints at level 4, which quiet leaves out.
 		job.Sysctls = append([]guest.Sysctl{{Name: "kernel.printk", Value: "5"}}, job.Sysctls...)
