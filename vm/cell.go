@@ -201,10 +201,10 @@ func RunCell(ctx context.Context, c CellConfig) (*CellResult, error) {
 	if err != nil {
 		return fail(err)
 	}
+	defer c.Root.remove()
 	if err := (guest.Job{Tests: c.Tests, Sysctls: c.Sysctls}).Validate(); err != nil {
 		return fail(err)
 	}
-	defer c.Root.remove()
 	res := &CellResult{
 		Cell: collect.Cell{
 			Kernel: c.Kernel.Release, Arch: c.Kernel.Arch, LLVM: c.LLVM, Spec: c.Kernel.Spec, Accel: accel.Name,

@@ -103,9 +103,6 @@ func filesToDisk(ctx context.Context, c *CellConfig, size int64) (int64, error) 
 	if _, missing, err := c.Kernel.LoadModules(nil, disk.moduleNames()); err != nil || len(missing) > 0 {
 		return size, nil
 	}
-	if err := os.MkdirAll(c.OutDir, 0o755); err != nil {
-		return 0, err
-	}
 	os.Remove(disk.Disk)
 	if err := rootfs.FromFiles(ctx, disk.Disk, testFiles(c)); err != nil {
 		disk.remove()
