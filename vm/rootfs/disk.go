@@ -178,45 +178,50 @@ func FromFiles(ctx context.Context, out string, files []initramfs.File) error {
 // writeTar writes files, planned, as an archive.
 func writeTar(w io.Writer, files []initramfs.File) error {
 	t := tar.NewWriter(w)
-	for _, f := range files {
-		h := &tar.Header{Name: strings.TrimPrefix(f.Path, "/"), Mode: int64(f.Mode.Perm()), Typeflag: tar.TypeReg, Size: int64(len(f.Data))}
-		for bit, flag := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
-			if f.Mode&bit != 0 {
-				h.Mode |= flag
-			}
-		}
-		content := io.Reader(bytes.NewReader(f.Data))
-		switch {
-		case f.Mode.IsDir():
-			h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
-		case f.Link != "":
-			h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, f.Link, 0o777
-		case f.Source != "":
-			src, err := os.Open(f.Source)
-			if err != nil {
-				return err
-			}
-			defer src.Close()
-			st, err := src.Stat()
-			if err != nil {
-				return err
-			}
-			h.Size, content = st.Size(), src
-			if f.Mode == 0 {
-				h.Mode = int64(st.Mode().Perm())
-			}
-		}
-		if h.Mode == 0 {
-			h.Mode = 0o644
-		}
-		if err := t.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := io.CopyN(t, content, h.Size); err != nil {
-			return fmt.Errorf("%s: %w", f.Path, err)
+	for i := range files {
+		if err := addFile(t, &files[i]); err != nil {
+			return fmt.Errorf("%s: %w", files[i].Path, err)
 		}
 	}
 	return t.Close()
+}
+
+func addFile(t *tar.Writer, f *initramfs.File) error {
+	h := &tar.Header{Name: strings.TrimPrefix(f.Path, "/"), Mode: int64(f.Mode.Perm()), Typeflag: tar.TypeReg, Size: int64(len(f.Data))}
+	for bit, flag := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if f.Mode&bit != 0 {
+			h.Mode |= flag
+		}
+	}
+	content := io.Reader(bytes.NewReader(f.Data))
+	switch {
+	case f.Mode.IsDir():
+		h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
+	case f.Link != "":
+		h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, f.Link, 0o777
+	case f.Source != "":
+		src, err := os.Open(f.Source)
+		if err != nil {
+			return err
+		}
+		defer src.Close()
+		st, err := src.Stat()
+		if err != nil {
+			return err
+		}
+		h.Size, content = st.Size(), src
+		if f.Mode == 0 {
+			h.Mode = int64(st.Mode().Perm())
+		}
+	}
+	if h.Mode == 0 {
+		h.Mode = 0o644
+	}
+	if err := t.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err := io.CopyN(t, content, h.Size)
+	return err
 }
 
 // fromTar writes the image out from an archive.
