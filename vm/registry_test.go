@@ -24,25 +24,62 @@ import (
 	"github.com/bpfcov/bpfcov/vm/kernels"
 )
 
+// startRegistry starts a registry and returns its name.
+func startRegistry(t *testing.T) string {
+	t.Helper()
+	reg := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(reg.Close)
+	return strings.TrimPrefix(reg.URL, "http://")
+}
+
+// pushImage writes an image of one layer, a tar archive.
+func pushImage(t *testing.T, text string, layer []byte) {
+	t.Helper()
+	ref, err := name.ParseReference(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, static.NewLayer(layer, types.OCIUncompressedLayer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, img); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// archive makes a tar archive of files by name.
+func archive(t *testing.T, files map[string][]byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, data := range files {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(data))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // TestCellFromRegistry boots a real kernel that came from an OCI registry, in the layout of cilium/ci-kernels.
 func TestCellFromRegistry(t *testing.T) {
 	if os.Getenv("BPFCOV_LONG") == "" {
 		t.Skip("packs, pushes and boots a kernel; set BPFCOV_LONG=1")
 	}
 	c := cell(t, "apt:bookworm", "amd64", prog("ok", "exit", "0"))
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
+	files := map[string][]byte{}
 	add := func(dst, src string) {
 		data, err := os.ReadFile(src)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: dst, Size: int64(len(data)), Mode: 0o644}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(data); err != nil {
-			t.Fatal(err)
-		}
+		files[dst] = data
 	}
 	image := c.Kernel.Packed
 	if image == "" {
@@ -61,23 +98,8 @@ func TestCellFromRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	reg := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	defer reg.Close()
-	img, err := mutate.AppendLayers(empty.Image, static.NewLayer(b.Bytes(), types.OCIUncompressedLayer))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.TrimPrefix(reg.URL, "http://") + "/kernels:6.1"
-	ref, err := name.ParseReference(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := remote.Write(ref, img); err != nil {
-		t.Fatal(err)
-	}
+	text := startRegistry(t) + "/kernels:6.1"
+	pushImage(t, text, archive(t, files))
 	want := c.Kernel
 	store := &kernels.Store{Dir: t.TempDir(), Log: t.Logf}
 	if c.Kernel, err = store.Pull(t.Context(), "oci:"+text, "amd64"); err != nil {

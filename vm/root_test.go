@@ -1,25 +1,13 @@
 package vm
 
 import (
-	"archive/tar"
-	"bytes"
-	"io"
-	"log"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/vm/guest"
@@ -97,8 +85,7 @@ func write(t *testing.T, name string, data []byte, mode os.FileMode) {
 // An OCI image and a tarball as the root, on the architectures.
 func TestRootArchives(t *testing.T) {
 	long(t)
-	reg := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	defer reg.Close()
+	reg := startRegistry(t)
 	for _, k := range [][2]string{
 		{"apt:bullseye/5.10", "amd64"}, {"apt:sid/7.*", "amd64"}, {"apt:bookworm/6.1", "arm64"}, {"apt:trixie/6.12", "riscv64"}, {"apt:trixie/6.12", "s390x"},
 	} {
@@ -108,35 +95,15 @@ func TestRootArchives(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var b bytes.Buffer
-			w := tar.NewWriter(&b)
-			for name, data := range map[string][]byte{"etc/marker": []byte("marker\n"), "usr/bin/in-image": program} {
-				if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(data))}); err != nil {
-					t.Fatal(err)
-				}
-				w.Write(data)
-			}
-			if err := w.Close(); err != nil {
-				t.Fatal(err)
-			}
-			text := strings.TrimPrefix(reg.URL, "http://") + "/root:" + k[1]
-			ref, err := name.ParseReference(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			img, err := mutate.AppendLayers(empty.Image, static.NewLayer(b.Bytes(), types.OCIUncompressedLayer))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := remote.Write(ref, img); err != nil {
-				t.Fatal(err)
-			}
+			layer := archive(t, map[string][]byte{"etc/marker": []byte("marker\n"), "usr/bin/in-image": program})
+			text := reg + "/root:" + k[1]
+			pushImage(t, text, layer)
 			c.Root = image(t, rootfs.Maker{}, text, k[1])
 			wantCounters(t, wantPassed(t, c, false).Records[1])
 
-			archive := filepath.Join(t.TempDir(), "root."+k[1]+".tar")
-			write(t, archive, b.Bytes(), 0o644)
-			c.Root = image(t, rootfs.Maker{}, strings.Replace(archive, k[1], "{arch}", 1), k[1])
+			file := filepath.Join(t.TempDir(), "root."+k[1]+".tar")
+			write(t, file, layer, 0o644)
+			c.Root = image(t, rootfs.Maker{}, strings.Replace(file, k[1], "{arch}", 1), k[1])
 			wantPassed(t, c, false)
 		})
 	}
@@ -176,12 +143,22 @@ func TestLargeFiles(t *testing.T) {
 	c := cell(t, "apt:bookworm/6.1", "amd64", prog("file", "root", "/data/large", strconv.Itoa(size), "large"), prog("again", "exit", "0"))
 	c.Files = append(c.Files, initramfs.File{Path: "/data/large", Source: large})
 	c.Warm, c.CacheDir = true, t.TempDir()
+	wantLeft := func() {
+		t.Helper()
+		left, err := filepath.Glob(filepath.Join(c.OutDir, ".*"))
+		if err != nil || len(left) > 0 {
+			t.Errorf("left over: %v, %v", left, err)
+		}
+	}
+	invalid := c
+	invalid.Tests = append(slices.Clone(c.Tests), c.Tests[0])
+	if _, err := RunCell(t.Context(), invalid); err == nil {
+		t.Error("two tests of one name: no error")
+	}
+	wantLeft()
 	res := wantPassed(t, c, false)
 	if i := strings.Index(strings.Join(res.QEMU, " "), "-m 512 "); i < 0 {
 		t.Errorf("got %q, want no memory for the files", res.QEMU)
 	}
-	left, err := filepath.Glob(filepath.Join(c.OutDir, ".*"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("left over: %v, %v", left, err)
-	}
+	wantLeft()
 }
