@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,9 +22,6 @@ import (
 
 // cellRounds is the default number of samples of each variant and kernel.
 const cellRounds = 7
-
-// bootTimeout ends a bare boot that hangs; see boot.
-const bootTimeout = 90 * time.Second
 
 // sample is one boot.
 type sample struct {
@@ -57,21 +54,25 @@ var errBoot = errors.New("the guest did not come up")
 
 func benchCell(ctx context.Context, o options, args []string) error {
 	return bootBench(ctx, o, args, "Cell against bare boot", []bootVariant{
-		{"bare boot", bootBare}, {"bare boot, init in Go", bootGo}, {"cell", bootCell}, {"warm cell", bootWarm},
+		{"bare boot, as packaged", bootPackaged}, {"bare boot, bpfcov's machine", bootBare},
+		{"the same, init in Go", bootGo}, {"cell", bootCell}, {"warm cell", bootWarm},
 	})
 }
 
 func benchSteps(ctx context.Context, o options, args []string) error {
 	return bootBench(ctx, o, args, "From bare boot to cell", []bootVariant{
-		{"bare boot", bootBare}, {"+ port device", bootPort}, {"+ the cell's archive", bootArchive}, {"cell", bootCell},
+		{"bare boot, as packaged", bootPackaged}, {"bare boot, bpfcov's machine", bootBare}, {"+ port device", bootPort}, {"+ the cell's archive", bootArchive}, {"cell", bootCell},
 	})
 }
 
-// defaultBoots are the kernels of the project's demo.
+// baselines is how many of a benchmark's variants, the first ones, are what the others are compared with.
+const baselines = 2
+
+// defaultBoots are the kernels of the project's demo, and one each of two more architectures.
 func defaultBoots() []string {
 	return []string{
 		"amd64=apt:bookworm/6.1", "amd64=apt:bullseye/5.10", "amd64=apt:trixie/6.12", "amd64=apt:sid/7.*",
-		"arm64=apt:bookworm/6.1", "arm64=apt:sid/7.*",
+		"arm64=apt:bookworm/6.1", "arm64=apt:sid/7.*", "riscv64=apt:trixie/6.12", "s390x=apt:trixie/6.12",
 	}
 }
 
@@ -85,7 +86,8 @@ func bootBench(ctx context.Context, o options, args []string, heading string, va
 		n = cellRounds
 	}
 	t := table{left: 2}
-	t.row("kernel", "boot", "wall min s", "median s", "ratios", "QEMU CPU min s", "median s", "ratios", "host CPU median s", "failed boots")
+	t.row("kernel", "boot", "wall min s", "median s", "to packaged", "to bpfcov's machine",
+		"QEMU CPU min s", "median s", "to packaged", "to bpfcov's machine", "host CPU median s", "failed boots")
 	for i, a := range args {
 		arch, spec, ok := strings.Cut(a, "=")
 		if !ok {
@@ -95,11 +97,15 @@ func bootBench(ctx context.Context, o options, args []string, heading string, va
 		if err != nil {
 			return fmt.Errorf("%s: %w", a, err)
 		}
-		samples, failed, err := bootRounds(ctx, k, variants, n)
+		these := variants
+		if !k.warm() {
+			these = slices.DeleteFunc(slices.Clone(these), func(v bootVariant) bool { return v.name == "warm cell" })
+		}
+		samples, failed, err := bootRounds(ctx, k, these, n)
 		if err != nil {
 			return fmt.Errorf("%s: %w", a, err)
 		}
-		addBootRows(&t, k, variants, samples, failed)
+		addBootRows(&t, k, these, samples, failed)
 	}
 	return t.write(os.Stdout, fmt.Sprintf("%s (n=%d, interleaved)", heading, n))
 }
@@ -148,21 +154,26 @@ func addBootRows(t *table, k *bootKernel, variants []bootVariant, samples [][]sa
 	wall := func(s sample) time.Duration { return s.wall }
 	cpu := func(s sample) time.Duration { return s.cpu }
 	sec := func(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
-	// Both ratios: of minima and of medians.
-	both := func(low, mid, low0, mid0 time.Duration) string {
+	// Of minima and of medians.
+	both := func(v, base int, f func(sample) time.Duration) string {
+		if v == base {
+			return ""
+		}
+		low, mid := pick(v, f)
+		low0, mid0 := pick(base, f)
 		return ratio(low.Seconds(), low0.Seconds()) + " / " + ratio(mid.Seconds(), mid0.Seconds())
 	}
-	wallLow0, wallMid0 := pick(0, wall)
-	cpuLow0, cpuMid0 := pick(0, cpu)
 	for v := range variants {
-		wallLow, wallMid := pick(v, wall)
-		cpuLow, cpuMid := pick(v, cpu)
-		_, host := pick(v, func(s sample) time.Duration { return s.host })
-		r := [2]string{"", ""}
-		if v > 0 {
-			r = [2]string{both(wallLow, wallMid, wallLow0, wallMid0), both(cpuLow, cpuMid, cpuLow0, cpuMid0)}
+		row := []string{k.Release + " " + k.Arch, variants[v].name}
+		for _, f := range []func(sample) time.Duration{wall, cpu} {
+			low, mid := pick(v, f)
+			row = append(row, sec(low), sec(mid))
+			for base := range baselines {
+				row = append(row, both(v, base, f))
+			}
 		}
-		t.row(k.Release+" "+k.Arch, variants[v].name, sec(wallLow), sec(wallMid), r[0], sec(cpuLow), sec(cpuMid), r[1], sec(host), fmt.Sprint(failed[v]))
+		_, host := pick(v, func(s sample) time.Duration { return s.host })
+		t.row(append(row, sec(host), fmt.Sprint(failed[v]))...)
 	}
 }
 
@@ -214,6 +225,9 @@ func prepareKernel(ctx context.Context, o options, arch, spec, dir string) (*boo
 	k.modules, _, err = kernel.LoadModules(nil, []string{"virtio_pci", "virtio_console"})
 	return k, err
 }
+
+// warm reports whether this kernel's cells are resumed unless somebody asks otherwise, see docs/guest.md.
+func (k *bootKernel) warm() bool { return k.Arch != "riscv64" && k.Arch != "ppc64le" }
 
 // bootCell runs a cell whose only test is the smallest "true".
 func bootCell(ctx context.Context, k *bootKernel) (sample, error) {
@@ -267,70 +281,6 @@ func (k *bootKernel) cell(ctx context.Context, set func(*vm.CellConfig)) (sample
 		return s, res, fmt.Errorf("test \"true\": %s: %s", run.Outcome, run.Reason)
 	}
 	return s, res, nil
-}
-
-// bootBare boots the smallest machine with the init that only powers off.
-func bootBare(ctx context.Context, k *bootKernel) (sample, error) {
-	return k.bare(ctx, func(c *qemu.Config) { c.NoPort = true }, k.powerOff, nil)
-}
-
-// bootGo is bootBare with an init in Go.
-func bootGo(ctx context.Context, k *bootKernel) (sample, error) {
-	return k.bare(ctx, func(c *qemu.Config) { c.NoPort = true }, k.goInit, nil)
-}
-
-// bootPort adds the device of the virtio-serial port, which newer kernels have built-in drivers for.
-func bootPort(ctx context.Context, k *bootKernel) (sample, error) {
-	return k.bare(ctx, func(*qemu.Config) {}, k.powerOff, nil)
-}
-
-// bootArchive adds the files that a cell's initramfs holds, and uses none of them.
-func bootArchive(ctx context.Context, k *bootKernel) (sample, error) {
-	files := []initramfs.File{{Path: "/bpfcov/agent", Source: k.agent, Mode: 0o755}}
-	for _, m := range k.modules {
-		files = append(files, initramfs.File{Path: "/bpfcov/modules/" + m.Name, Data: m.Data})
-	}
-	return k.bare(ctx, func(*qemu.Config) {}, k.powerOff, files)
-}
-
-// bare boots with the same image, machine, processor, memory and kernel command line as a cell.
-func (k *bootKernel) bare(ctx context.Context, set func(*qemu.Config), init string, files []initramfs.File) (sample, error) {
-	var s sample
-	start, host := time.Now(), selfTime()
-	var archive bytes.Buffer
-	files = append(files, initramfs.File{Path: guest.InitPath, Mode: 0o755, Source: init})
-	if err := initramfs.Write(&archive, files); err != nil {
-		return s, err
-	}
-	initrd := filepath.Join(k.dir, "bare.cpio")
-	if err := os.WriteFile(initrd, archive.Bytes(), 0o644); err != nil {
-		return s, err
-	}
-	c := qemu.Config{
-		Arch: k.Arch, Kernel: k.Image, Initrd: initrd, LSM: k.lsm, Accel: k.accel, Sandbox: k.sandbox,
-		Append: []string{guest.InitEnv}, InitArgs: []string{fmt.Sprintf("%s=%d", guest.TimeParam, start.UnixNano())},
-		Console: filepath.Join(k.dir, "bare.console.log"),
-	}
-	set(&c)
-	ctx, cancel := context.WithTimeout(ctx, bootTimeout)
-	defer cancel()
-	v, err := qemu.Start(ctx, c)
-	if err != nil {
-		return s, err
-	}
-	defer v.Close()
-	if err := v.Wait(); err != nil {
-		if ctx.Err() != nil {
-			return s, fmt.Errorf("%w within %v", errBoot, bootTimeout)
-		}
-		return s, err
-	}
-	s.wall, s.cpu, s.host = time.Since(start), v.CPUTime(), selfTime()-host
-	// kernel_power_off in kernel/reboot.c; a panic ends QEMU just as well.
-	if !bytes.Contains(v.Console(), []byte("reboot: Power down")) {
-		return s, fmt.Errorf("%w: the console does not tell of a power off", errBoot)
-	}
-	return s, nil
 }
 
 // selfTime is the processor time that this process has used so far.

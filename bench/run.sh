@@ -18,5 +18,7 @@ for benchmark; do
 		build/bench/transparency -agree -clang "${BPFCOV_CLANG##*-}" -kernels "${KERNELS-apt:bullseye/5.10,apt:bookworm/6.1,apt:trixie/6.12,apt:sid/7.*}"
 		continue
 	fi
-	build/bench/bench ${N:+-n "$N"} "$benchmark"
+	boots=()
+	case $benchmark in cell | steps | boots) IFS=, read -ra boots <<<"${KERNELS:-}" ;; esac # KERNELS=ARCH=SPEC,… for others
+	build/bench/bench ${N:+-n "$N"} "$benchmark" ${boots[@]+"${boots[@]}"}
 done

@@ -25,7 +25,9 @@ func TestTrueRuns(t *testing.T) {
 }
 
 func TestPowerOffIsAnExecutable(t *testing.T) {
-	for arch, want := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
+	for arch, want := range map[string]elf.Machine{
+		"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "ppc64le": elf.EM_PPC64, "riscv64": elf.EM_RISCV, "s390x": elf.EM_S390,
+	} {
 		b, err := powerOffELF(arch)
 		if err != nil {
 			t.Fatal(err)
