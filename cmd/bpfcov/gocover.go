@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/mod/modfile"
 	"golang.org/x/tools/cover"
 
 	"github.com/bpfcov/bpfcov/collect"
@@ -111,8 +112,11 @@ func userFiles(profiles []*cover.Profile, root string, modules map[string]string
 // goFileName makes the name of a file in a Go profile relative to the root. It begins with its package's import path, or is absolute
 // for a package that was named by its files.
 func goFileName(name, root string, modules map[string]string) string {
-	if rel, err := filepath.Rel(root, name); filepath.IsAbs(name) && err == nil && filepath.IsLocal(rel) {
-		return filepath.ToSlash(rel)
+	if filepath.IsAbs(name) {
+		if rel, err := filepath.Rel(root, name); err == nil && filepath.IsLocal(rel) {
+			return filepath.ToSlash(rel)
+		}
+		return name
 	}
 	for module := name; module != "."; module = path.Dir(module) {
 		if dir, ok := modules[module]; ok {
@@ -147,14 +151,9 @@ func goModules(root string) map[string]string {
 		if err != nil {
 			return nil
 		}
-		for line := range strings.Lines(string(b)) {
-			if f := strings.Fields(line); len(f) >= 2 && f[0] == "module" {
-				module := strings.Trim(f[1], `"`)
-				if _, ok := modules[module]; !ok {
-					modules[module] = filepath.ToSlash(filepath.Dir(rel))
-				}
-				break
-			}
+		module := modfile.ModulePath(b)
+		if _, ok := modules[module]; module != "" && !ok {
+			modules[module] = filepath.ToSlash(filepath.Dir(rel))
 		}
 		return nil
 	})
