@@ -96,7 +96,7 @@ type fileOutput struct {
 
 // onlyFigures reports whether all that is to be written shows figures only; without any output, the table does not.
 func (f *reportFlags) onlyFigures() bool {
-	some := f.codecov != "" || f.llvm != "" || f.writeBaseline != "" || f.missed != ""
+	some := f.codecov != "" || f.goFunctions != "" || f.llvm != "" || f.writeBaseline != "" || f.missed != ""
 	for _, o := range fileOutputs() {
 		if *f.files[o.flag] != "" {
 			if !o.figuresOnly {
