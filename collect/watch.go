@@ -3,6 +3,8 @@ package collect
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,15 +25,20 @@ const (
 	WatcherSweep Watcher = "sweep"
 )
 
+// WatcherNames lists what [ParseWatcher] reads.
+func WatcherNames() []string {
+	return []string{"auto", string(WatcherNotify), string(WatcherTrace), string(WatcherSweep)}
+}
+
 // ParseWatcher returns the watcher of a name; "auto" and "" are [WatcherAuto].
 func ParseWatcher(name string) (Watcher, error) {
-	switch w := Watcher(name); w {
-	case "auto":
+	switch {
+	case name == "" || name == "auto":
 		return WatcherAuto, nil
-	case WatcherAuto, WatcherNotify, WatcherTrace, WatcherSweep:
-		return w, nil
+	case slices.Contains(WatcherNames(), name):
+		return Watcher(name), nil
 	}
-	return "", fmt.Errorf("watcher %q: want auto, notify, trace or sweep", name)
+	return "", fmt.Errorf("watcher %q: want one of %s", name, strings.Join(WatcherNames(), ", "))
 }
 
 // WatchOptions are the options of [Watch]. The zero value is valid.

@@ -9,16 +9,17 @@ import (
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/internal/config"
 	"github.com/bpfcov/bpfcov/report/model"
+	"github.com/bpfcov/bpfcov/vm/matrix"
 )
 
 // flagValues are the values of flags that mean the same in every command, for the shell's completion.
 var flagValues = map[string][]string{
-	"arch":    {"amd64", "arm64", "ppc64le", "riscv64", "s390x"},
+	"arch":    matrix.Arches(),
 	"format":  {"text", "json", "github"},
 	"missed":  {"somewhere"},
-	"policy":  {"auto", "read", "off"},
+	"policy":  matrix.PolicyModes(),
 	"shard":   {"auto"},
-	"watcher": {"auto", "notify", "trace", "sweep"},
+	"watcher": collect.WatcherNames(),
 }
 
 // addCompletions makes a shell complete the values of flags and arguments in a command and those below it. It panics when a flag

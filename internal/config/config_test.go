@@ -79,7 +79,7 @@ func TestParseErrors(t *testing.T) {
 		{"a: &a b\nc: *a", `unknown key "a"`},
 		{"out: a\n---\nout: b", `more than one YAML document`},
 		{"out: [", `yaml`},
-		{"watcher: ptrace", `line 1: watcher "ptrace": want auto, notify, trace or sweep`},
+		{"watcher: ptrace", `line 1: watcher "ptrace": want one of auto, notify, trace, sweep`},
 		{"tests: [{command: [a], artefacts: ['[']}]", `tests[0]: artefacts: "[" is not a glob`},
 	} {
 		_, err := Parse([]byte(tt.in))

@@ -12,8 +12,8 @@ import (
 	"github.com/bpfcov/bpfcov/internal/nearest"
 )
 
-// arches lists the architectures that guests can have, as GOARCH names.
-func arches() []string { return []string{"amd64", "arm64", "ppc64le", "riscv64", "s390x"} }
+// Arches lists the architectures that guests can have, as GOARCH names.
+func Arches() []string { return []string{"amd64", "arm64", "ppc64le", "riscv64", "s390x"} }
 
 // Point is one place of the matrix before its kernel is known: a kernel spec and a GOARCH.
 type Point struct {
@@ -73,16 +73,16 @@ func Expand(m config.Matrix) ([]Point, error) {
 
 func checkArches(list []string) error {
 	for _, a := range list {
-		if slices.Contains(arches(), a) {
+		if slices.Contains(Arches(), a) {
 			continue
 		}
 		hint := ""
 		if alias := map[string]string{"x86_64": "amd64", "x86": "amd64", "aarch64": "arm64", "riscv": "riscv64", "ppc64el": "ppc64le", "powerpc64le": "ppc64le", "s390": "s390x"}[a]; alias != "" {
 			hint = fmt.Sprintf("; did you mean %q?", alias)
-		} else if m := nearest.Match(a, arches()); m != "" {
+		} else if m := nearest.Match(a, Arches()); m != "" {
 			hint = fmt.Sprintf("; did you mean %q?", m)
 		}
-		return fmt.Errorf("unknown architecture %q (want one of %s)%s", a, strings.Join(arches(), ", "), hint)
+		return fmt.Errorf("unknown architecture %q (want one of %s)%s", a, strings.Join(Arches(), ", "), hint)
 	}
 	return nil
 }

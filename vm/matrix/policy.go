@@ -26,9 +26,14 @@ const (
 	PolicyOff  PolicyMode = "off"
 )
 
+// PolicyModes lists what [ParsePolicyMode] reads.
+func PolicyModes() []string {
+	return []string{string(PolicyAuto), string(PolicyRead), string(PolicyOff)}
+}
+
 // ParsePolicyMode reads a mode; "" is [PolicyAuto].
 func ParsePolicyMode(s string) (PolicyMode, error) {
-	modes := []string{string(PolicyAuto), string(PolicyRead), string(PolicyOff)}
+	modes := PolicyModes()
 	switch {
 	case s == "":
 		return PolicyAuto, nil
