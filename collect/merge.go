@@ -42,11 +42,7 @@ func Merge(dst *ObjectCounters, src ObjectCounters) error {
 		most = 1
 	}
 	for i, c := range src.Counts {
-		sum := dst.Counts[i] + c
-		if sum < c || sum > most {
-			sum = most
-		}
-		dst.Counts[i] = sum
+		dst.Counts[i] = min(AddCounts(dst.Counts[i], c), most)
 	}
 	if len(dst.States) == 0 {
 		dst.States = slices.Clone(src.States)
@@ -57,6 +53,14 @@ func Merge(dst *ObjectCounters, src ObjectCounters) error {
 	}
 	dst.Flows = unionFlows(dst.Flows, src.Flows)
 	return nil
+}
+
+// AddCounts adds without wrapping: a count that is too large is still "very often".
+func AddCounts(a, b uint64) uint64 {
+	if sum := a + b; sum >= a {
+		return sum
+	}
+	return math.MaxUint64
 }
 
 // Merger collects records into cells. Its result does not depend on the order of the records. The

@@ -80,11 +80,7 @@ func MergeUserFiles(a, b []UserFile) []UserFile {
 		}
 		for _, x := range f.Blocks {
 			at := position{x.Line, x.Column, x.EndLine, x.EndColumn}
-			sum := all[k][at] + x.Count
-			if sum < x.Count {
-				sum = ^uint64(0)
-			}
-			all[k][at] = sum
+			all[k][at] = AddCounts(all[k][at], x.Count)
 		}
 	}
 	var out []UserFile

@@ -207,7 +207,7 @@ func (b *builder) add(x *evaluatedObject, i int, done []bool) {
 // add adds an object's count and why it is 0. Until settle, the state's status and reason are those of the value: the zero
 // state is nothing yet.
 func (s *State) add(count uint64, v value) {
-	s.Count = addSat(s.Count, count)
+	s.Count = collect.AddCounts(s.Count, count)
 	if have := newValue(int(s.Status), s.Reason); v > have {
 		s.Status, s.Reason = Status(v>>32), v.reason()
 	}

@@ -154,7 +154,7 @@ func (p *part) add(x seen, n int) {
 		return
 	}
 	for range min(n, 1000) {
-		p.count = addSat(p.count, x.count)
+		p.count = collect.AddCounts(p.count, x.count)
 	}
 	p.value = max(p.value, x.value)
 	p.vague = p.vague || !x.exact

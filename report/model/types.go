@@ -279,7 +279,7 @@ func (m *State) merge(first bool, s State) {
 	case s.Status < m.Status:
 	default:
 		if s.Status == Hit {
-			m.Count = addSat(m.Count, s.Count)
+			m.Count = collect.AddCounts(m.Count, s.Count)
 		}
 		if s.Reason != m.Reason {
 			m.Reason = 0
@@ -295,12 +295,4 @@ func MergeBranch(cells []BranchState) BranchState {
 		m.False.merge(i == 0, cells[i].False)
 	}
 	return m
-}
-
-// addSat adds without wrapping: a count that is too large is still "very often".
-func addSat(a, b uint64) uint64 {
-	if s := a + b; s >= a {
-		return s
-	}
-	return math.MaxUint64
 }
