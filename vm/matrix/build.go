@@ -2,19 +2,13 @@ package matrix
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"sort"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/bpfcov/bpfcov/vm/initramfs"
 )
 
 // BuildError is a build script that failed. Its tail is what a person needs first.
@@ -143,127 +137,3 @@ func (r *Runner) Build(ctx context.Context, arch string) (dir string, err error)
 	v := r.main(arch)
 	return v.buildDir(), r.build(ctx, v)
 }
-
-// tail returns the last n lines of a file, at most 8 KiB.
-func tail(path string, n int) string {
-	const most = 8 << 10
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err == nil && st.Size() > most {
-		if _, err := f.Seek(-most, 2); err != nil {
-			return ""
-		}
-	}
-	b := make([]byte, most)
-	got, _ := f.Read(b)
-	lines := strings.Split(strings.TrimRight(string(b[:got]), "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-// guestDir is the working folder of tests in the guest: the build folder's content and each test's files.
-const guestDir = "/test"
-
-// guestFiles lists what the tests of a build need in the guest.
-func (r *Runner) guestFiles(v variant) ([]initramfs.File, error) {
-	files, err := treeFiles(v.buildDir(), v.guest)
-	if err != nil {
-		return nil, err
-	}
-	// A test that takes everything from the host needs a folder to run in all the same.
-	files = append(files, initramfs.File{Path: v.guest, Mode: fs.ModeDir | 0o755})
-	for _, t := range r.Config.Tests {
-		for _, glob := range t.Files {
-			more, err := globFiles(r.Config.Dir, glob, v.guest)
-			if err != nil {
-				return nil, &TestError{t.Name, v.arch, err}
-			}
-			files = append(files, more...)
-		}
-	}
-	return files, nil
-}
-
-// dedupe sorts files by path; of several with one path the first stays. A test's program is listed by the build
-// folder and again by its closure.
-func dedupe(files []initramfs.File) []initramfs.File {
-	sort.SliceStable(files, func(i, j int) bool { return files[i].Path < files[j].Path })
-	return slices.CompactFunc(files, func(a, b initramfs.File) bool { return a.Path == b.Path })
-}
-
-// treeFiles lists the regular files and symbolic links below dir, to stand below guest.
-func treeFiles(dir, guest string) ([]initramfs.File, error) {
-	var files []initramfs.File
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		f, err := hostFile(path, filepath.Join(guest, rel))
-		if err != nil {
-			return err
-		}
-		files = append(files, f)
-		return nil
-	})
-	return files, err
-}
-
-// hostFile describes one file of the host; a symbolic link is followed, so that it may lead anywhere.
-func hostFile(path, guest string) (initramfs.File, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return initramfs.File{}, err
-	}
-	if !st.Mode().IsRegular() {
-		return initramfs.File{}, fmt.Errorf("%s: is neither a file nor a folder", path)
-	}
-	return initramfs.File{Path: guest, Mode: st.Mode().Perm(), Source: path}, nil
-}
-
-// globFiles lists the files of dir that glob matches, and what is in the folders, to stand below guest.
-func globFiles(dir, glob, guest string) ([]initramfs.File, error) {
-	if !filepath.IsLocal(glob) {
-		return nil, fmt.Errorf("files: %q leads out of the folder of the configuration file", glob)
-	}
-	matches, err := filepath.Glob(filepath.Join(dir, glob))
-	if err != nil {
-		return nil, fmt.Errorf("files: %q: %w", glob, err)
-	}
-	if len(matches) == 0 {
-		return nil, fmt.Errorf("files: %q matches nothing in %s", glob, dir)
-	}
-	var files []initramfs.File
-	for _, m := range matches {
-		rel, err := filepath.Rel(dir, m)
-		if err != nil {
-			return nil, err
-		}
-		st, err := os.Stat(m)
-		if err != nil {
-			return nil, err
-		}
-		if st.IsDir() {
-			more, err := treeFiles(m, filepath.Join(guest, rel))
-			if err != nil {
-				return nil, err
-			}
-			files = append(files, more...)
-			continue
-		}
-		f, err := hostFile(m, filepath.Join(guest, rel))
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, f)
-	}
-	return files, nil
-}
-
-// ErrNoTests is what a run without anything to run says.
-var ErrNoTests = errors.New("no tests: name some in bpfcov.yaml (tests: [{command: [./my.test]}]) or give a command behind --")

@@ -1,16 +1,12 @@
 package matrix
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -21,8 +17,6 @@ import (
 	"github.com/bpfcov/bpfcov/instrument/meta"
 	"github.com/bpfcov/bpfcov/internal/config"
 	"github.com/bpfcov/bpfcov/vm"
-	"github.com/bpfcov/bpfcov/vm/guest"
-	"github.com/bpfcov/bpfcov/vm/initramfs"
 	"github.com/bpfcov/bpfcov/vm/kernels"
 )
 
@@ -64,12 +58,6 @@ type Runner struct {
 	policy policyState
 
 	keptMetas []*meta.Meta
-}
-
-// testSet is what the guests of one architecture get.
-type testSet struct {
-	tests []guest.Test
-	files []initramfs.File
 }
 
 // Cell is one cell of a finished run.
@@ -247,87 +235,6 @@ func (r *Runner) prepare(ctx context.Context, kept [][]collect.Record) ([]Cell, 
 	return cells, g.Wait()
 }
 
-// buildSet makes the tests of one build.
-func (r *Runner) buildSet(ctx context.Context, v variant) (testSet, error) {
-	start := time.Now()
-	if err := r.build(ctx, v); err != nil {
-		return testSet{}, err
-	}
-	if r.Config.Build != "" {
-		r.progress("built the tests for %s in %.1f s", v.arch, time.Since(start).Seconds())
-	}
-	files, err := r.guestFiles(v)
-	if err != nil {
-		return testSet{}, err
-	}
-	set := testSet{files: files}
-	for _, t := range r.Config.Tests {
-		gt, more, err := r.guestTest(t, v, files)
-		if err != nil {
-			return testSet{}, &TestError{t.Name, v.arch, err}
-		}
-		set.tests = append(set.tests, gt)
-		set.files = append(set.files, more...)
-	}
-	for _, f := range files {
-		// What a script starts is not named anywhere: every program takes its libraries along.
-		if more, err := r.closure(f.Source, f.Path); err == nil && f.Mode&0o111 != 0 {
-			set.files = append(set.files, more...)
-		}
-	}
-	set.files = dedupe(set.files)
-	return set, nil
-}
-
-// guestTest says how the guest runs t, and what its program needs beyond files.
-func (r *Runner) guestTest(t config.Test, v variant, files []initramfs.File) (guest.Test, []initramfs.File, error) {
-	gt := guest.Test{Name: t.Name, Command: slices.Clone(t.Command), Dir: guestDir, Timeout: time.Duration(t.Timeout),
-		Watcher: collect.Watcher(cmp.Or(t.Watcher, r.Config.Watcher)), Artefacts: t.Artefacts}
-	if gt.Timeout == 0 {
-		gt.Timeout = 60 * time.Second
-	}
-	for _, k := range sortedKeys(t.Env) {
-		gt.Env = append(gt.Env, k+"="+t.Env[k])
-	}
-	program := t.Command[0]
-	if strings.Contains(program, "/") && !filepath.IsAbs(program) {
-		want := filepath.Join(v.guest, program)
-		source := filepath.Join(r.Config.Dir, program)
-		if i := slices.IndexFunc(files, func(f initramfs.File) bool { return f.Path == want }); i >= 0 {
-			source = files[i].Source
-		} else if _, err := os.Stat(source); err != nil || !filepath.IsLocal(program) {
-			return gt, nil, fmt.Errorf("%s is neither in the build folder ($BPFCOV_BUILD_DIR of the build script) nor in %s", program, r.Config.Dir)
-		}
-		more, err := r.closure(source, want)
-		return gt, more, err
-	}
-	if r.hasRoot() {
-		return gt, nil, nil // the root has it, or not
-	}
-	if v.arch != runtime.GOARCH {
-		return gt, nil, fmt.Errorf("%s would be taken from this %s machine; put a binary for %s into $BPFCOV_BUILD_DIR", program, runtime.GOARCH, v.arch)
-	}
-	host, err := exec.LookPath(program)
-	if err != nil {
-		return gt, nil, err
-	}
-	if host, err = filepath.Abs(host); err != nil {
-		return gt, nil, err
-	}
-	gt.Command[0] = host
-	more, err := initramfs.Closure(host, "", "")
-	return gt, more, err
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
-
 // nameCells gives each cell a name of its own: version and architecture, and the whole release where two
 // kernels share a version.
 func nameCells(cells []Cell) {
@@ -394,54 +301,6 @@ func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
 	return r.save(res, c, c.Result.Records)
 }
 
-// notTried are the records of a cell whose tests could not be started.
-func (r *Runner) notTried(c *Cell) []collect.Record {
-	cell := collect.Cell{Kernel: c.Point.Spec, Arch: c.Point.Arch, LLVM: r.LLVM, Spec: c.Point.Spec}
-	if c.Kernel != nil {
-		cell.Kernel = c.Kernel.Release
-	}
-	var recs []collect.Record
-	for _, t := range r.Config.Tests {
-		recs = append(recs, collect.Record{Run: collect.Run{
-			ID: collect.NewRunID(), Cell: cell, Test: t.Name, Command: t.Command,
-			Outcome: collect.BootFailed, Reason: c.Err.Error(),
-		}})
-		if errors.Is(c.Err, ErrNotRun) {
-			recs[len(recs)-1].Run.Outcome = collect.Skipped
-		}
-	}
-	return recs
-}
-
-// save writes a cell's records as soon as the cell has ended, so that a later failure loses nothing.
-func (r *Runner) save(res *Result, c *Cell, recs []collect.Record) error {
-	dirs := []string{r.main(c.Point.Arch).metaDir()}
-	if dir, err := meta.DefaultDir(); err == nil {
-		dirs = append(dirs, dir) // a build that had nothing to do wrote its sidecars there before
-	}
-	_, err := collect.Save(res.Covdata, recs, dirs...)
-	var missing *collect.MissingMetaError
-	if errors.As(err, &missing) {
-		if len(recs) > 0 && !recs[0].Run.Partial {
-			r.progress("%s: %v", c.Name, err)
-		}
-		return nil
-	}
-	return err
-}
-
-// partial returns a function that writes what is known of a cell's run while it goes on, so that a bpfcov that is killed
-// loses at most a second. What cannot be written is said once; the end of the cell is where that is an error.
-func (r *Runner) partial(res *Result, c *Cell) func(*collect.Record) {
-	said := false
-	return func(rec *collect.Record) {
-		if err := r.save(res, c, []collect.Record{*rec}); err != nil && !said {
-			said = true
-			r.progress("%s: counters are not on disk yet: %v", c.Name, err)
-		}
-	}
-}
-
 // modules splits the configured modules; a "?" behind a name makes it optional.
 func (r *Runner) modules() (required, optional []string) {
 	for _, m := range r.Config.Modules {
@@ -452,91 +311,4 @@ func (r *Runner) modules() (required, optional []string) {
 		}
 	}
 	return required, optional
-}
-
-func (r *Runner) event(c *Cell, e vm.Event) {
-	switch e.Kind {
-	case vm.EventBoot:
-		r.status(c, Status{State: "booting"})
-	case vm.EventResume:
-		r.status(c, Status{State: "resuming"})
-	case vm.EventSaved:
-		if r.Status == nil {
-			r.progress("%s: a guest was booted in %.1f s and saved for later runs", c.Name, e.Boot.Seconds())
-		}
-	case vm.EventTestStart:
-		r.status(c, Status{State: "running " + e.Test})
-	case vm.EventBootFail:
-		r.progress("%s: boot %d: %s", c.Name, e.Attempt, e.Text)
-	case vm.EventHello:
-		if r.Status != nil {
-			return
-		}
-		r.progress("%s: %s is up after %.1f s", c.Name, c.Kernel.Release, e.Boot.Seconds())
-	case vm.EventTestEnd:
-		run := *e.Run
-		run.Cases = slices.Clone(run.Cases)
-		r.expect(c.Point, c.Kernel.Version, &run)
-		e.Run = &run
-		if r.Status != nil && run.Outcome == collect.Passed {
-			return
-		}
-		line := fmt.Sprintf("%s: %s %s in %.1f s", c.Name, e.Test, e.Run.Outcome, e.Run.Duration.Seconds())
-		if e.Run.Reason != "" {
-			line += ": " + e.Run.Reason
-		}
-		if e.Run.Outcome != collect.Passed && e.Run.Outcome != collect.Skipped {
-			for _, name := range []string{".stdout", ".stderr"} {
-				path := filepath.Join(r.Out, "cells", c.Name, vm.FileName(e.Test)+name)
-				if text := tail(path, 6); text != "" {
-					line += "\n" + path + " ends with:\n    " + strings.ReplaceAll(text, "\n", "\n    ")
-				}
-			}
-		}
-		r.progress("%s", line)
-	case vm.EventLog:
-		r.progress("%s: %s", c.Name, e.Text)
-	}
-}
-
-func (r *Runner) progress(format string, args ...any) {
-	if r.Progress == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.Progress(format, args...)
-}
-
-// jobs is how many cells run at once: one for each CPU of the guests, as emulation needs a core for each,
-// and no more than fit into three quarters of the free memory.
-func (r *Runner) jobs(cells int) int {
-	n := r.Jobs
-	if n == 0 {
-		n = r.Config.VM.Jobs
-	}
-	if n == 0 {
-		n = runtime.NumCPU() / max(1, r.Config.VM.CPUs)
-		// A guest's QEMU needs about half as much again as the guest.
-		perCell := max(512, r.Config.VM.Memory) * 3 / 2
-		if free := freeMiB(); free > 0 {
-			n = min(n, free*3/4/perCell)
-		}
-	}
-	return max(1, min(n, cells))
-}
-
-// freeMiB is MemAvailable of /proc/meminfo (proc_meminfo(5)), 0 if not known.
-func freeMiB() int {
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		var kib int
-		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); err == nil {
-			return kib >> 10
-		}
-	}
-	return 0
 }
