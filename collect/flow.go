@@ -32,37 +32,57 @@ type FlowSite struct {
 // NoCounter is the counter of a site that belongs to another object of the same program.
 const NoCounter = ^uint32(0)
 
-// Never reports whether the code that runs as often as the counters plus less the counters minus cannot
-// run in a program with these sites: whether on every path from an update of plus an update of minus
+// FlowIndex finds the sites of a counter, on one side of a [Flow].
+type FlowIndex struct {
+	sites []FlowSite
+	at    map[uint32][]uint32 // by counter
+}
+
+// IndexFlow makes the index of sites, which it keeps.
+func IndexFlow(sites []FlowSite) *FlowIndex {
+	x := &FlowIndex{sites: sites, at: make(map[uint32][]uint32, len(sites))}
+	for i := range sites {
+		c := sites[i].Counter
+		x.at[c] = append(x.at[c], uint32(i))
+	}
+	return x
+}
+
+// Never reports whether the code that runs as often as the counters plus less the counters minus, those with a factor above and
+// below 0, cannot run in a program with these sites: whether on every path from an update of plus an update of minus
 // comes before the end and before the next update of plus. There is at least one update of plus
 // (present) or nothing can be said.
-func Never(sites []FlowSite, plus, minus func(counter uint32) bool) (never, present bool) {
-	// What follows a site that is in neither is looked at once: the answer does not depend on whence.
-	seen := make([]bool, len(sites))
+func (x *FlowIndex) Never(factors map[uint32]int) (never, present bool) {
 	var todo []uint32
-	for i := range sites {
-		if s := &sites[i]; plus(s.Counter) {
-			present = true
+	for c, factor := range factors {
+		if factor <= 0 {
+			continue
+		}
+		for _, i := range x.at[c] {
+			s := &x.sites[i]
 			if s.Exit {
 				return false, true
 			}
+			present = true
 			todo = append(todo, s.Next...)
 		}
 	}
+	// What follows a site that is in neither is looked at once: the answer does not depend on whence.
+	seen := map[uint32]bool{}
 	for len(todo) > 0 {
 		n := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if int64(n) >= int64(len(sites)) {
-			return false, present
+		if int64(n) >= int64(len(x.sites)) {
+			return false, true
 		}
 		if seen[n] {
 			continue
 		}
 		seen[n] = true
-		s := &sites[n]
-		switch {
-		case minus(s.Counter):
-		case plus(s.Counter), s.Exit:
+		s := &x.sites[n]
+		switch factor := factors[s.Counter]; {
+		case factor < 0:
+		case factor > 0, s.Exit:
 			return false, true
 		default:
 			todo = append(todo, s.Next...)

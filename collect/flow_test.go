@@ -7,37 +7,27 @@ import (
 )
 
 func TestNever(t *testing.T) {
-	is := func(want ...uint32) func(uint32) bool {
-		return func(c uint32) bool {
-			for _, w := range want {
-				if c == w {
-					return true
-				}
-			}
-			return false
-		}
-	}
 	site := func(c uint32, exit bool, next ...uint32) FlowSite {
 		return FlowSite{Counter: c, Next: next, Exit: exit}
 	}
 	for _, tt := range []struct {
 		name           string
 		sites          []FlowSite
-		plus, minus    func(uint32) bool
+		factors        map[uint32]int
 		never, present bool
 	}{
-		{"if with a live else", []FlowSite{site(0, true, 1), site(1, true)}, is(0), is(1), false, true},
-		{"if that is always taken", []FlowSite{site(0, false, 1), site(1, true)}, is(0), is(1), true, true},
-		{"through another counter", []FlowSite{site(0, false, 1, 2), site(5, false, 2), site(1, true)}, is(0), is(1), true, true},
-		{"past it through another counter", []FlowSite{site(0, false, 1, 2), site(5, true, 2), site(1, true)}, is(0), is(1), false, true},
-		{"a loop comes back first", []FlowSite{site(0, false, 0, 1), site(1, true)}, is(0), is(1), false, true},
-		{"one of two copies", []FlowSite{site(0, false, 1), site(1, true), site(0, true)}, is(0), is(1), false, true},
-		{"either of two cases", []FlowSite{site(0, false, 1, 2), site(1, true), site(2, true)}, is(0), is(1, 2), true, true},
-		{"not there", []FlowSite{site(3, true)}, is(0), is(1), false, false},
-		{"a loop without end", []FlowSite{site(0, false, 1), site(5, false, 1)}, is(0), is(1), true, true},
-		{"malformed", []FlowSite{site(0, false, 9)}, is(0), is(1), false, true},
+		{"if with a live else", []FlowSite{site(0, true, 1), site(1, true)}, map[uint32]int{0: 1, 1: -1}, false, true},
+		{"if that is always taken", []FlowSite{site(0, false, 1), site(1, true)}, map[uint32]int{0: 1, 1: -1}, true, true},
+		{"through another counter", []FlowSite{site(0, false, 1, 2), site(5, false, 2), site(1, true)}, map[uint32]int{0: 1, 1: -1}, true, true},
+		{"past it through another counter", []FlowSite{site(0, false, 1, 2), site(5, true, 2), site(1, true)}, map[uint32]int{0: 1, 1: -1}, false, true},
+		{"a loop comes back first", []FlowSite{site(0, false, 0, 1), site(1, true)}, map[uint32]int{0: 1, 1: -1}, false, true},
+		{"one of two copies", []FlowSite{site(0, false, 1), site(1, true), site(0, true)}, map[uint32]int{0: 1, 1: -1}, false, true},
+		{"either of two cases", []FlowSite{site(0, false, 1, 2), site(1, true), site(2, true)}, map[uint32]int{0: 1, 1: -1, 2: -1}, true, true},
+		{"not there", []FlowSite{site(3, true)}, map[uint32]int{0: 1, 1: -1}, false, false},
+		{"a loop without end", []FlowSite{site(0, false, 1), site(5, false, 1)}, map[uint32]int{0: 1, 1: -1}, true, true},
+		{"malformed", []FlowSite{site(0, false, 9)}, map[uint32]int{0: 1, 1: -1}, false, true},
 	} {
-		never, present := Never(tt.sites, tt.plus, tt.minus)
+		never, present := IndexFlow(tt.sites).Never(tt.factors)
 		if never != tt.never || present != tt.present {
 			t.Errorf("%s: got %v, %v, want %v, %v", tt.name, never, present, tt.never, tt.present)
 		}

@@ -44,6 +44,21 @@ func (r *functionRanks) factors(c covmap.Counter) map[uint32]int {
 	return factors
 }
 
+// flowIndex is a [collect.Flow].
+type flowIndex struct{ before, after *collect.FlowIndex }
+
+// flow returns the index of a flow of the counters.
+func (a *ranks) flow(i int) *flowIndex {
+	if a.flows == nil {
+		a.flows = make([]flowIndex, len(a.counters.Flows))
+		for i := range a.counters.Flows {
+			f := &a.counters.Flows[i]
+			a.flows[i] = flowIndex{collect.IndexFlow(f.Before), collect.IndexFlow(f.After)}
+		}
+	}
+	return &a.flows[i]
+}
+
 // fate asks the flow of every loaded program that has the counters which are added: when each of their
 // updates is followed by one of those which are subtracted, the difference is never more than 0.
 func (r *functionRanks) fate(expression covmap.Counter) fate {
@@ -71,22 +86,19 @@ func (r *functionRanks) fate(expression covmap.Counter) fate {
 	if int64(count) > 0 {
 		return fateLive // it ran
 	}
-	plus := func(counter uint32) bool { return signs[counter] > 0 }
-	minus := func(counter uint32) bool { return signs[counter] < 0 }
 	result := fateUnknown
 	for i := range c.Flows {
-		flow := &c.Flows[i]
-		if flow.Unknown {
+		if c.Flows[i].Unknown {
 			return fateUnknown
 		}
-		never, present := collect.Never(flow.After, plus, minus)
+		never, present := r.a.flow(i).after.Never(signs)
 		if !present {
 			continue
 		}
 		if !never {
 			return fateLive
 		}
-		if before, _ := collect.Never(flow.Before, plus, minus); !before {
+		if before, _ := r.a.flow(i).before.Never(signs); !before {
 			result = fateNever
 		} else if result == fateUnknown {
 			result = fateCompiler

@@ -89,7 +89,8 @@ type ranks struct {
 	// first is the index of the first counter of f in counters, -1 when it has none.
 	first func(f *covmap.Function) int
 
-	last *functionRanks // of the function that was asked for last
+	last  *functionRanks // of the function that was asked for last
+	flows []flowIndex    // of the counters, nil until they are needed
 }
 
 func (a *ranks) Value(f *covmap.Function, c covmap.Counter) uint64 {
