@@ -271,28 +271,37 @@ func copyMade(name string) string {
 	return fmt.Sprintf(`cp "$(find . -path ./bpfcov-out -prune -o -type f -name %s -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`, quote(name))
 }
 
-// addMains adds the programs of C files beside the Makefile with a main function whose name the Makefile has as a target or a
+// addMains adds the programs of C files with a main function whose name the Makefile has as a target or a
 // prerequisite, and the objects that they open by name.
 func addMains(p *Project, fsys fs.FS, files []string, makefile, text string) {
-	made := map[string]bool{}
+	words, made := map[string]bool{}, map[string]bool{}
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n:", r) }) {
-		made[path.Base(word)] = true
+		words[word], made[path.Base(word)] = true, true
 	}
+	// Of several with one name it is the one that is named in full.
+	byName := slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !words[f] })
+	byName = append(byName, files...)
 	objects := map[string]bool{}
-	for _, f := range inDir(files, ".") {
-		name, isC := strings.CutSuffix(f, ".c")
-		if !isC || !made[name] {
+	sources := map[string]bool{} // names of C files
+	for _, f := range files {
+		sources[path.Base(f)] = true
+	}
+	programs := map[string]bool{}
+	for _, f := range byName {
+		name, isC := strings.CutSuffix(path.Base(f), ".c")
+		if !isC || !made[name] || programs[name] {
 			continue
 		}
 		source := read(fsys, f)
 		if !mainFunc.MatchString(source) {
 			continue
 		}
+		programs[name] = true
 		p.Build = append(p.Build, copyMade(name))
 		p.Tests = append(p.Tests, Test{Name: name, Command: []string{"./" + name}})
 		p.Found = append(p.Found, fmt.Sprintf("%s makes %s of %s", makefile, name, f))
 		for _, m := range objectName.FindAllStringSubmatch(source, -1) {
-			if slices.Contains(files, strings.TrimSuffix(m[1], ".o")+".c") && !objects[m[1]] {
+			if sources[strings.TrimSuffix(m[1], ".o")+".c"] && !objects[m[1]] {
 				objects[m[1]] = true
 				p.Build = append(p.Build, copyMade(m[1]))
 				p.Found = append(p.Found, fmt.Sprintf("%s opens %s", f, m[1]))

@@ -55,6 +55,12 @@ func TestDetect(t *testing.T) {
 				`cp "$(find . -path ./bpfcov-out -prune -o -type f -name run -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`,
 				`cp "$(find . -path ./bpfcov-out -prune -o -type f -name p.bpf.o -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`},
 			[]string{"./run"}, []string{"amd64"}, 1},
+		{"make, sources in folders", map[string]string{"Makefile": "CLANG ?= clang\nall: napd nap.bpf.o\nnap.bpf.o: src/nap.bpf.c\n\t$(CLANG) -target bpf -c $< -o $@\nnapd: src/napd.c\n\tcc -o $@ $<\n",
+			"src/napd.c": "int main(void)\n{ open(\"nap.bpf.o\"); }\n", "src/nap.bpf.c": "", "old/napd.c": "int main(void)\n{}\n", "vendor/libbpf/all.c": "int main(void)\n{}\n"}, "make",
+			[]string{"# Objects of an earlier build were not instrumented.", `make -B CLANG="$CLANG"`,
+				`cp "$(find . -path ./bpfcov-out -prune -o -type f -name napd -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`,
+				`cp "$(find . -path ./bpfcov-out -prune -o -type f -name nap.bpf.o -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`},
+			[]string{"./napd"}, []string{"amd64"}, 1},
 		{"make without BPF", map[string]string{"Makefile": "all:\n\tcc x.c\n"}, "", nil, nil, nil, 0},
 		{"nothing", map[string]string{"README": ""}, "", nil, nil, nil, 0},
 	} {
