@@ -232,6 +232,13 @@ func TestOtherObjects(t *testing.T) {
 	if got, want := strings.Join(build(t, d).Warnings, "\n"), "probe.bpf.c: no cell loaded program handle_exit"; got != want {
 		t.Errorf("warnings: got %q, want %q", got, want)
 	}
+	// Where one cell loaded it, it is that cell's to say why it did not run.
+	more := &collect.Data{Metas: d.Metas, Records: []collect.Record{d.Records[0], {
+		Run:     collect.Run{ID: "b", Cell: collect.Cell{Kernel: "6.12", Arch: "amd64"}, Outcome: collect.Passed},
+		Objects: []collect.ObjectCounters{a.Counters(t, nil)}}}}
+	if got := build(t, more).Warnings; len(got) > 0 {
+		t.Errorf("a program that one of two cells loaded: %q", got)
+	}
 	d.Metas[b.Meta.ObjectID] = b.Meta
 	d.Records[0].Objects = []collect.ObjectCounters{a.Counters(t, nil)}
 	r = build(t, d)

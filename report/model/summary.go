@@ -96,8 +96,9 @@ func (b *builder) warn() {
 	}
 	for k := range r.Files {
 		for _, x := range r.Files[k].Functions {
+			loaded := slices.ContainsFunc(x.Cells, func(s State) bool { return s.Status > NotBuilt && s.Status != NotLoaded })
 			m := Merge(x.Cells)
-			if x.Program != "" && m.Status == NotLoaded && !strings.HasPrefix(b.texts.texts[m.Reason], "object ") {
+			if x.Program != "" && m.Status == NotLoaded && !loaded && !strings.HasPrefix(b.texts.texts[m.Reason], "object ") {
 				r.Warnings = append(r.Warnings, fmt.Sprintf("%s: no cell loaded program %s", r.Files[k].Name, x.Name))
 			}
 		}
