@@ -16,7 +16,7 @@ var (
 	addTest    = regexp.MustCompile(`(?m)^\s*add_test\s*\(\s*(?:NAME\s+)?"?([\w.+-]+)"?\s+(?:COMMAND\s+)?"?([^\s")]+)`)
 	addProgram = regexp.MustCompile(`(?m)^\s*add_executable\s*\(\s*"?([\w.+-]+)`)
 	forBPF     = regexp.MustCompile(`-?-target[ =]bpf|bpf_object\(|BpfObject|gen skeleton`)
-	clangVar   = regexp.MustCompile(`(?m)^\s*((?:BPF_|LLVM_)?CLANG|CLANG_BIN|BPF_CC|CC_BPF)\s*[?:]?=`)
+	clangVar   = regexp.MustCompile(`(?m)^\s*((?:BPF_|LLVM_)?CLANG|CLANG_BIN|BPF_CC|CC_BPF)[ \t]*[?:]?=[ \t]*(clang-\d+[ \t]*$)?`)
 	programVar = regexp.MustCompile(`(?m)^\s*(?:APPS?|PROGS?|PROGRAMS?|TARGETS?|BINS?|TESTS?)\s*[?:]?=\s*([\w./+ -]+?)\s*$`)
 	cleanRule  = regexp.MustCompile(`(?m)^clean[ \t]*:`)
 	mainFunc   = regexp.MustCompile(`(?m)^int\s+main\s*\(`)
@@ -235,6 +235,9 @@ func detectMake(fsys fs.FS, files []string) (*Project, error) {
 		variable := "CLANG"
 		if m := clangVar.FindStringSubmatch(text); m != nil {
 			variable = m[1]
+			if clang := strings.TrimSpace(m[2]); clang != "" {
+				p.Missing = append(p.Missing, fmt.Sprintf("build: %s has %s; bpfcov-clang calls the newest clang of the machine unless BPFCOV_CLANG=%s is set", name, clang, clang))
+			}
 		} else if !strings.Contains(text, "$(CLANG)") {
 			p.Missing = append(p.Missing, "build: no variable for the BPF compiler was found in "+name+"; make $CLANG the compiler of your BPF objects")
 		}

@@ -35,7 +35,11 @@ func (r *Runner) buildSet(ctx context.Context, v variant) (testSet, error) {
 		return testSet{}, err
 	}
 	if r.Config.Build != "" {
-		r.progress("built the tests for %s in %.1f s", v.arch, time.Since(start).Seconds())
+		with := ""
+		if r.LLVM > 0 {
+			with = fmt.Sprintf(" with clang %d", r.LLVM)
+		}
+		r.progress("built the tests for %s%s in %.1f s", v.arch, with, time.Since(start).Seconds())
 	}
 	files, err := r.guestFiles(v)
 	if err != nil {
