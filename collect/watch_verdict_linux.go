@@ -159,12 +159,16 @@ func (w *watcher) found(info *bpfsys.ProgInfo, rest CounterState) {
 	w.loadOrder = append(w.loadOrder, l)
 }
 
-// work judges loads one after the other. It has a thread of its own, of low priority: repeating a load
-// must not take the machine away from the command.
+// work judges loads one after the other. From the first one on it has a thread of its own, of low priority: repeating a
+// load must not take the machine away from the command.
 func (w *watcher) work() {
+	l, ok := <-w.jobs
+	if !ok {
+		return
+	}
 	runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
 	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 10)
-	for l := range w.jobs {
+	for ; ok; l, ok = <-w.jobs {
 		w.judge(l)
 	}
 }

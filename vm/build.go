@@ -69,6 +69,24 @@ func testFiles(c *CellConfig) []initramfs.File {
 	return files
 }
 
+// savedFiles splits what tests need into files that a saved guest of c can have already, and those that each run sends. They are
+// the same for all guests of a kernel, unless the tests bring something else in their place.
+func savedFiles(c *CellConfig) (saved, sent []initramfs.File) {
+	if c.Root.used() {
+		return nil, c.Files
+	}
+	system := systemFiles()
+	for _, f := range c.Files {
+		for _, s := range system {
+			same, above := f.Path == s.Path, strings.HasPrefix(s.Path, f.Path+"/")
+			if same && (f.Link != "" || f.Mode.IsDir() != s.Mode.IsDir()) || above && !f.Mode.IsDir() {
+				return nil, testFiles(c)
+			}
+		}
+	}
+	return system, c.Files
+}
+
 func checkFiles(files []initramfs.File) error {
 	for _, f := range files {
 		if f.Path == guest.InitPath || f.Path == guest.Dir || strings.HasPrefix(f.Path, guest.Dir+"/") {

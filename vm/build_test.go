@@ -89,3 +89,34 @@ func TestCellFiles(t *testing.T) {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 }
+
+// A saved guest has the system's files, unless the tests bring a folder or a link in place of one.
+func TestSavedFiles(t *testing.T) {
+	system := len(systemFiles())
+	tests := []struct {
+		name   string
+		file   initramfs.File
+		root   Root
+		shared bool
+	}{
+		{"another path", initramfs.File{Path: "/x", Data: []byte("x")}, Root{}, true},
+		{"its own passwd", initramfs.File{Path: "/etc/passwd", Data: []byte("mine")}, Root{}, true},
+		{"its own folder", initramfs.File{Path: "/root", Mode: fs.ModeDir | 0o755}, Root{}, true},
+		{"a folder above", initramfs.File{Path: "/etc", Mode: fs.ModeDir | 0o700}, Root{}, true},
+		{"a link above", initramfs.File{Path: "/etc", Link: "usr/etc"}, Root{}, false},
+		{"a link", initramfs.File{Path: "/etc/hosts", Link: "../run/hosts"}, Root{}, false},
+		{"a folder for a file", initramfs.File{Path: "/etc/group", Mode: fs.ModeDir | 0o755}, Root{}, false},
+		{"a file for a folder", initramfs.File{Path: "/tmp", Data: []byte("x")}, Root{}, false},
+		{"another root", initramfs.File{Path: "/x", Data: []byte("x")}, Root{Disk: "d"}, false},
+	}
+	for _, tt := range tests {
+		c := CellConfig{Files: []initramfs.File{tt.file}, Root: tt.root}
+		saved, sent := savedFiles(&c)
+		if tt.shared && (len(saved) != system || len(sent) != 1) || !tt.shared && len(saved) != 0 {
+			t.Errorf("%s: got %d files saved and %d sent, want shared %v", tt.name, len(saved), len(sent), tt.shared)
+		}
+		if diff := cmp.Diff(len(testFiles(&c)), len(sent)); !tt.shared && diff != "" {
+			t.Errorf("%s: files sent (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}

@@ -35,6 +35,8 @@ func (m *machine) runWarm(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	saved, sent := savedFiles(m.c)
+	files = append(files, saved...)
 	giveUp := func(what string, err error) {
 		m.c.event(Event{Kind: EventLog, Text: fmt.Sprintf("%s: %v; booting cold", what, err)})
 	}
@@ -63,7 +65,7 @@ func (m *machine) runWarm(ctx context.Context) (done bool, err error) {
 	}
 	defer state.Close()
 	s := newSession(m)
-	err = m.resume(ctx, state, s)
+	err = m.resume(ctx, state, sent, s)
 	if !s.hello {
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
@@ -181,13 +183,13 @@ func (m *machine) bootAndSave(ctx context.Context, store *warm.Store, key warm.K
 	return c.Console, fmt.Errorf("%w: %w", errNotReady, err)
 }
 
-// resume starts a saved guest, tells it what to do, and receives until its end.
-func (m *machine) resume(ctx context.Context, state *warm.State, s *session) error {
+// resume starts a saved guest, sends it the files of the tests, tells it what to do, and receives until its end.
+func (m *machine) resume(ctx context.Context, state *warm.State, tests []initramfs.File, s *session) error {
 	s.started = time.Now()
 	c := m.qemu
 	c.Initrd = "" // the guest has unpacked it
 	c.RAM, c.Incoming = state.RAM, state.State
-	files, open, size, err := orders(testFiles(m.c))
+	files, open, size, err := orders(tests)
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // sendArtefacts sends the files that the test was to leave: those of its globs, and Go's coverage data. It returns an
@@ -17,7 +15,7 @@ import (
 func sendArtefacts(s *sender, t Test) error {
 	var names []string
 	globs := t.Artefacts
-	if unix.Rmdir(GoCoverDir) != nil { // it is not empty
+	if empty, _ := emptyDir(GoCoverDir); !empty {
 		globs = append([]string{GoCoverDir + "/*"}, globs...)
 	}
 	for _, glob := range globs {

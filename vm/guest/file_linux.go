@@ -66,6 +66,20 @@ func makeDir(name string) error {
 	return nil
 }
 
+// emptyDir reports whether name is a folder with nothing in it. A file system tells that sooner than it removes a folder and
+// makes another.
+func emptyDir(name string) (bool, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	// "." and "..", 24 bytes each (getdents64(2)), and a third entry, whose name has at most 255.
+	var buf [512]byte
+	n, err := unix.Getdents(fd, buf[:])
+	return err == nil && n == 48, err
+}
+
 // mountFS is mount(2). Unlike unix.Mount it does not tell the scheduler, which otherwise takes the only processor from the
 // agent while the kernel works, with a thread for it and code that has not run yet, to find nothing else to do.
 func mountFS(source, dir, fs string, flags uintptr, data string) error {

@@ -25,8 +25,9 @@ const (
 	// LimitParam is the argument with the number of seconds after which the agent powers off, whatever it is doing.
 	LimitParam = "bpfcov.limit"
 	// InitEnv is a kernel parameter. The kernel puts those that it does not know into init's environment: Go then
-	// interrupts no goroutine by a signal, which it often would in an emulated guest where everything takes long.
-	InitEnv = "GODEBUG=asyncpreemptoff=1"
+	// interrupts no goroutine by a signal, which it often would in an emulated guest where everything takes long, and does not
+	// look every second how many processors there are.
+	InitEnv = "GODEBUG=asyncpreemptoff=1,containermaxprocs=0,updatemaxprocs=0"
 )
 
 // JobVersion is the version of the job file. The agent refuses others.

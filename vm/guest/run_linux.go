@@ -241,14 +241,14 @@ func lookPath(name, dir string, env []string) (string, error) {
 }
 
 func executable(name string) error {
-	st, err := os.Stat(name)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
+	var st unix.Stat_t
+	switch err := unix.Stat(name, &st); {
+	case err == unix.ENOENT || err == unix.ENOTDIR:
 		return fmt.Errorf("program %s: not in the guest; add it to the files of the guest", name)
 	case err != nil:
-		return fmt.Errorf("program %w", err)
-	case st.IsDir() || st.Mode().Perm()&0o111 == 0:
-		return fmt.Errorf("program %s: not executable (%v)", name, st.Mode())
+		return fmt.Errorf("program %s: %w", name, err)
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR || st.Mode&0o111 == 0:
+		return fmt.Errorf("program %s: not executable (mode %#o)", name, st.Mode)
 	}
 	return nil
 }
@@ -354,7 +354,11 @@ func (o *output) close() int64 {
 
 // freshCoverDir makes an empty GoCoverDir.
 func freshCoverDir() error {
-	if err := unix.Rmdir(GoCoverDir); err != nil && err != unix.ENOENT {
+	empty, err := emptyDir(GoCoverDir)
+	if empty {
+		return nil
+	}
+	if err != unix.ENOENT {
 		if err := os.RemoveAll(GoCoverDir); err != nil {
 			return err
 		}

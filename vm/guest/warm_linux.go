@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"runtime"
@@ -19,14 +20,21 @@ func takeOrders(p *port) (*Job, error) {
 	if err := NewEncoder(p).Encode(KindReady, nil); err != nil {
 		return nil, err
 	}
-	g := &resumed{}
-	defer g.close()
-	return follow(bufio.NewReaderSize(p, 64<<10), g)
+	return followOrders(bufio.NewReaderSize(p, 64<<10))
 }
 
-// resumed carries out orders.
+// followOrders does what the host orders, as PID 1.
+func followOrders(r io.Reader) (*Job, error) {
+	g := &resumed{fd: -1}
+	defer g.close()
+	defer unix.Umask(unix.Umask(0)) // the modes of files are the host's
+	return follow(r, g)
+}
+
+// resumed carries out orders. Files are written with plain system calls, see readSmall.
 type resumed struct {
-	f    *os.File
+	path string
+	fd   int // of the file that is being written, or -1
 	left int64
 }
 
@@ -109,23 +117,47 @@ func (g *resumed) file(f File) error {
 		}
 		return os.Symlink(f.Link, f.Path)
 	}
-	var err error
-	if g.f, err = os.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+	if err := g.create(f); err != nil {
 		return err
 	}
-	g.left = f.Size
-	if err := g.f.Chmod(f.Mode); err != nil {
-		return err
-	}
+	g.path, g.left = f.Path, f.Size
 	if f.Size == 0 {
 		return g.close()
 	}
 	return nil
 }
 
+// create opens a new file in place of what is there.
+func (g *resumed) create(f File) (err error) {
+	for {
+		g.fd, err = unix.Open(f.Path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, uint32(f.Mode.Perm()))
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EEXIST:
+			if err = unix.Unlink(f.Path); err == nil {
+				continue
+			}
+		case err == nil && f.Mode&^fs.ModePerm != 0: // setuid and its like
+			return os.Chmod(f.Path, f.Mode)
+		}
+		if err != nil {
+			return &os.PathError{Op: "open", Path: f.Path, Err: err}
+		}
+		return nil
+	}
+}
+
 func (g *resumed) data(b []byte) error {
-	if _, err := g.f.Write(b); err != nil {
-		return err
+	for done := 0; done < len(b); {
+		n, err := unix.Write(g.fd, b[done:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return &os.PathError{Op: "write", Path: g.path, Err: err}
+		}
+		done += n
 	}
 	if g.left -= int64(len(b)); g.left == 0 {
 		return g.close()
@@ -134,10 +166,13 @@ func (g *resumed) data(b []byte) error {
 }
 
 func (g *resumed) close() error {
-	if g.f == nil {
+	if g.fd < 0 {
 		return nil
 	}
-	err := g.f.Close()
-	g.f = nil
-	return err
+	err := unix.Close(g.fd)
+	g.fd = -1
+	if err != nil {
+		return &os.PathError{Op: "close", Path: g.path, Err: err}
+	}
+	return nil
 }

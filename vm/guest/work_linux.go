@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"time"
 
@@ -81,6 +82,9 @@ func beWarm(p *port, o Options, job *Job, dog *time.Timer) (*sender, *Job, error
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := rehearse(o); err != nil {
+		errs = append(errs, fmt.Errorf("rehearsal: %w", err))
+	}
 	job, err = takeOrders(p)
 	if err != nil {
 		return nil, nil, err
@@ -115,10 +119,10 @@ type outgoing struct {
 	flushed chan struct{} // instead of a message
 }
 
-func newSender(p *port) *sender {
+func newSender(w io.Writer) *sender {
 	s := &sender{queue: make(chan outgoing, 64), failed: make(chan struct{})}
 	go func() {
-		enc := NewEncoder(p)
+		enc := NewEncoder(w)
 		for m := range s.queue {
 			if m.flushed != nil {
 				close(m.flushed)

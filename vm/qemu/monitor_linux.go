@@ -46,8 +46,16 @@ func (m *monitor) line() ([]byte, error) {
 	}
 }
 
-// do runs a command, with an open file for "getfd" or nil, and stores what it returns in answer, if that is not nil.
-func (m *monitor) do(command string, args map[string]any, file *os.File, answer any) error {
+// do runs a command and stores what it returns in answer, if that is not nil.
+func (m *monitor) do(command string, args map[string]any, answer any) error {
+	if err := m.send(command, args, nil); err != nil {
+		return err
+	}
+	return m.receive(command, answer)
+}
+
+// send begins a command, with an open file for "getfd" or nil. QEMU runs commands in their order.
+func (m *monitor) send(command string, args map[string]any, file *os.File) error {
 	msg := map[string]any{"execute": command}
 	if args != nil {
 		msg["arguments"] = args
@@ -74,6 +82,11 @@ func (m *monitor) do(command string, args map[string]any, file *os.File, answer 
 	} else if _, err := m.f.Write(b); err != nil {
 		return fmt.Errorf("%w: %s: %w", errMonitor, command, err)
 	}
+	return nil
+}
+
+// receive waits for the end of the oldest command that has not been waited for.
+func (m *monitor) receive(command string, answer any) error {
 	for {
 		b, err := m.line()
 		if err != nil {
@@ -97,13 +110,26 @@ func (m *monitor) do(command string, args map[string]any, file *os.File, answer 
 	}
 }
 
-// open begins the session. Memory that is shared with a file is left out of the state: the file has it.
-func (m *monitor) open() error {
-	if err := m.do("qmp_capabilities", nil, nil, nil); err != nil {
-		return err
-	}
+// open begins the session, and runs a last command. Memory that is shared with a file is left out of the state: the file has it. QEMU,
+// which reads its monitor a byte at a time, need not wait for us between the commands.
+func (m *monitor) open(last string, args map[string]any, file *os.File) error {
 	on := []map[string]any{{"capability": "x-ignore-shared", "state": true}}
-	return m.do("migrate-set-capabilities", map[string]any{"capabilities": on}, nil, nil)
+	commands := []struct {
+		name string
+		args map[string]any
+		file *os.File
+	}{{"qmp_capabilities", nil, nil}, {"migrate-set-capabilities", map[string]any{"capabilities": on}, nil}, {last, args, file}}
+	for _, c := range commands {
+		if err := m.send(c.name, c.args, c.file); err != nil {
+			return err
+		}
+	}
+	for _, c := range commands {
+		if err := m.receive(c.name, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // migrated waits until a migration has come to an end.
@@ -113,7 +139,7 @@ func (m *monitor) migrated(ctx context.Context) error {
 			Status string
 			Error  string `json:"error-desc"`
 		}
-		if err := m.do("query-migrate", nil, nil, &st); err != nil {
+		if err := m.do("query-migrate", nil, &st); err != nil {
 			return err
 		}
 		switch st.Status {
@@ -134,13 +160,10 @@ func (m *monitor) migrated(ctx context.Context) error {
 // [Config.RAM] it is all that [Config.Incoming] needs.
 func (v *VM) Save(ctx context.Context, state *os.File) error {
 	return v.talk(ctx, func() error {
-		if err := v.monitor.open(); err != nil {
+		if err := v.monitor.open("getfd", map[string]any{"fdname": "state"}, state); err != nil {
 			return err
 		}
-		if err := v.monitor.do("getfd", map[string]any{"fdname": "state"}, state, nil); err != nil {
-			return err
-		}
-		if err := v.monitor.do("migrate", map[string]any{"uri": "fd:state"}, nil, nil); err != nil {
+		if err := v.monitor.do("migrate", map[string]any{"uri": "fd:state"}, nil); err != nil {
 			return err
 		}
 		return v.monitor.migrated(ctx)
@@ -150,10 +173,7 @@ func (v *VM) Save(ctx context.Context, state *os.File) error {
 // resume lets a machine that waits for a state read it. The guest goes on by itself.
 func (v *VM) resume(ctx context.Context, fd int) error {
 	return v.talk(ctx, func() error {
-		if err := v.monitor.open(); err != nil {
-			return err
-		}
-		return v.monitor.do("migrate-incoming", map[string]any{"uri": fmt.Sprintf("fd:%d", fd)}, nil, nil)
+		return v.monitor.open("migrate-incoming", map[string]any{"uri": fmt.Sprintf("fd:%d", fd)}, nil)
 	})
 }
 

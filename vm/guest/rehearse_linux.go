@@ -1,0 +1,48 @@
+package guest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// rehearse does all that a test takes once, before the machine is saved: it follows orders that bring a file, and runs a
+// program under the watcher. What is done the first time only (threads, the runtime's poller, what package os finds out about
+// the kernel, pages that are read or made) is then in the saved state, and no resumed guest does it again.
+func rehearse(o Options) error {
+	const file = "/.rehearsal"
+	defer unix.Unlink(file)
+	job, err := Job{Tests: []Test{{Name: "rehearsal", Command: []string{InitPath}, Timeout: 10 * time.Second}}}.Encode()
+	if err != nil {
+		return err
+	}
+	seed := make([]byte, 64)
+	if _, err := unix.Getrandom(seed, unix.GRND_NONBLOCK); err != nil {
+		return fmt.Errorf("getrandom: %w", err)
+	}
+	content := strings.NewReader("rehearsal")
+	var orders bytes.Buffer
+	err = Send(&orders, Resume{time.Now(), seed}, []File{{Path: file, Mode: 0o700, Size: content.Size()}},
+		func(int) (io.ReadCloser, error) { return io.NopCloser(content), nil }, job)
+	if err != nil {
+		return err
+	}
+	j, err := followOrders(&orders)
+	if err != nil {
+		return err
+	}
+	s := newSender(io.Discard)
+	defer close(s.queue)
+	if err := s.hello(o, j); err != nil {
+		return err
+	}
+	// InitPath is the agent, which ends when it is not PID 1.
+	if err := runTest(s, o, j, 0, j.Tests[0]); err != nil {
+		return err
+	}
+	return s.flush()
+}
