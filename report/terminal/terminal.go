@@ -228,7 +228,7 @@ func outcome(c *model.Cell) field {
 	}
 	// The one that ended the cell badly is among the failed.
 	if c.Tests.Total() > 1 {
-		word = testCounts(c.Tests) + ", " + word
+		word += ", " + testCounts(c.Tests) // what is cut off in a narrow table is what matters least
 	}
 	return field{text: word, style: red}
 }

@@ -64,13 +64,15 @@ func (r *Runner) buildSet(ctx context.Context, v variant) (testSet, error) {
 	return set, nil
 }
 
+// testTimeout is how long a test may take on a machine with nothing else to do.
+func testTimeout(t *config.Test) time.Duration {
+	return cmp.Or(time.Duration(t.Timeout), 60*time.Second)
+}
+
 // guestTest says how the guest runs t, and what its program needs beyond files.
 func (r *Runner) guestTest(t config.Test, v variant, files []initramfs.File) (guest.Test, []initramfs.File, error) {
-	gt := guest.Test{Name: t.Name, Command: slices.Clone(t.Command), Dir: guestDir, Timeout: time.Duration(t.Timeout),
+	gt := guest.Test{Name: t.Name, Command: slices.Clone(t.Command), Dir: guestDir, Timeout: testTimeout(&t),
 		Watcher: collect.Watcher(cmp.Or(t.Watcher, r.Config.Watcher)), Artefacts: t.Artefacts}
-	if gt.Timeout == 0 {
-		gt.Timeout = 60 * time.Second
-	}
 	for _, k := range slices.Sorted(maps.Keys(t.Env)) {
 		gt.Env = append(gt.Env, k+"="+t.Env[k])
 	}

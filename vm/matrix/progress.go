@@ -8,8 +8,19 @@ import (
 	"strings"
 
 	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/internal/config"
 	"github.com/bpfcov/bpfcov/vm"
 )
+
+// judge adds to a run what the guest does not know: what was expected, and why a timeout was longer than configured.
+func (r *Runner) judge(c *Cell, run *collect.Run) {
+	if i := slices.IndexFunc(r.Config.Tests, func(t config.Test) bool { return t.Name == run.Test }); i >= 0 && run.Outcome == collect.TimedOut {
+		if timeout := testTimeout(&r.Config.Tests[i]); !strings.HasSuffix(run.Reason, " "+timeout.String()) {
+			run.Reason += fmt.Sprintf(": its timeout of %v is longer on a busy machine", timeout)
+		}
+	}
+	r.expect(c.Point, c.Kernel.Version, run)
+}
 
 func (r *Runner) event(c *Cell, e vm.Event) {
 	switch e.Kind {
@@ -33,7 +44,7 @@ func (r *Runner) event(c *Cell, e vm.Event) {
 	case vm.EventTestEnd:
 		run := *e.Run
 		run.Cases = slices.Clone(run.Cases)
-		r.expect(c.Point, c.Kernel.Version, &run)
+		r.judge(c, &run)
 		e.Run = &run
 		if r.Status != nil && run.Outcome == collect.Passed {
 			return
@@ -65,7 +76,7 @@ func (r *Runner) progress(format string, args ...any) {
 	r.Progress(format, args...)
 }
 
-// tail returns the last n lines of a file, at most 8 KiB.
+// tail returns the last n lines of a file, of its last 8 KiB, without what libbpf says of the sections of an instrumented object.
 func tail(path string, n int) string {
 	const most = 8 << 10
 	f, err := os.Open(path)
@@ -80,6 +91,8 @@ func tail(path string, n int) string {
 	}
 	b := make([]byte, most)
 	got, _ := f.Read(b)
-	lines := strings.Split(strings.TrimRight(string(b[:got]), "\n"), "\n")
+	lines := slices.DeleteFunc(strings.Split(strings.TrimRight(string(b[:got]), "\n"), "\n"), func(s string) bool {
+		return strings.Contains(s, "skipping unrecognized data section(") && (strings.Contains(s, ") __llvm_") || strings.Contains(s, ") __bpfcov_"))
+	})
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

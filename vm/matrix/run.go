@@ -289,7 +289,7 @@ func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
 	c.Result, c.Err = vm.RunCell(ctx, cfg)
 	if c.Result != nil {
 		for i := range c.Result.Records {
-			r.expect(c.Point, c.Kernel.Version, &c.Result.Records[i].Run)
+			r.judge(c, &c.Result.Records[i].Run)
 		}
 	}
 	if c.Err != nil {
