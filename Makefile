@@ -25,7 +25,7 @@ bin/bpfcov bin/bpfcov-clang: bin/%: FORCE
 	go build -trimpath -o $@ ./cmd/$*
 
 bin/bpfcov-agent-%: FORCE
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -ldflags='-s -w' -o $@ ./cmd/bpfcov-agent
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -buildvcs=false -ldflags='-s -w' -o $@ ./cmd/bpfcov-agent
 
 bin/bpfcov-verify-%: FORCE
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build -trimpath -ldflags='-s -w' -o $@ ./cmd/bpfcov-verify

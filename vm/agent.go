@@ -2,6 +2,8 @@ package vm
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"time"
 )
 
 // ErrNoAgent is wrapped when there is no agent binary and none can be built.
@@ -35,9 +38,9 @@ func look(program, arch string) (string, error) {
 	return p, nil
 }
 
-// FindAgent returns the agent for a GOARCH: that of [LookAgent], or else one built with the Go toolchain: from the module
-// that the current folder belongs to when that is or requires this one, else from the version that the running
-// program was installed from (go install …@VERSION).
+// FindAgent returns the agent for a GOARCH: that of [LookAgent], or else one built with the Go toolchain: from the version
+// that the running program was installed from (go install …@VERSION), else from the module that the current folder
+// belongs to when that is or requires this one.
 func FindAgent(ctx context.Context, arch string) (string, error) {
 	return FindProgram(ctx, agent, arch)
 }
@@ -52,27 +55,83 @@ func FindProgram(ctx context.Context, name, arch string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w for %s: %w", ErrNoAgent, arch, err)
 	}
-	out := filepath.Join(cache, "bpfcov", "agent", name+"-"+arch)
-	err = BuildProgram(ctx, name, arch, out)
-	if err == nil {
-		return out, nil
-	}
-	if ctx.Err() != nil {
-		return "", context.Cause(ctx)
-	}
+	cache = filepath.Join(cache, "bpfcov", "agent")
 	version := installedVersion()
 	if version == "" {
-		return "", fmt.Errorf("%w; and building it failed: %w", missing, err)
+		p, err = buildCached(ctx, cache, name, arch)
+	} else {
+		p = filepath.Join(cache, version, name+"-"+arch)
+		if st, serr := os.Stat(p); serr == nil && st.Mode().IsRegular() {
+			return p, nil // a version does not change, so that once is enough
+		}
+		if err = buildVersion(ctx, name, arch, version, p); err != nil {
+			err = fmt.Errorf("version %s: %w", version, err)
+		}
 	}
-	// This one does not change, so that once is enough.
-	out = filepath.Join(cache, "bpfcov", "agent", version, name+"-"+arch)
-	if st, err := os.Stat(out); err == nil && st.Mode().IsRegular() {
-		return out, nil
+	switch {
+	case err == nil:
+		return p, nil
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
 	}
-	if err := buildVersion(ctx, name, arch, version, out); err != nil {
-		return "", fmt.Errorf("%w; and building it from version %s failed: %w", missing, version, err)
+	return "", fmt.Errorf("%w; and building it failed: %w", missing, err)
+}
+
+// programAge is when a program that was built into the cache is one that nobody uses any more.
+const programAge = 30 * 24 * time.Hour
+
+// buildCached builds a program below a folder, in one of its own for each content: programs of other versions and checkouts
+// stay what they are.
+func buildCached(ctx context.Context, cache, name, arch string) (string, error) {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
 	}
-	return out, nil
+	dir, err := os.MkdirTemp(cache, ".new-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	file := name + "-" + arch
+	if err := BuildProgram(ctx, name, arch, filepath.Join(dir, file)); err != nil {
+		return "", err
+	}
+	return keepProgram(cache, dir, file)
+}
+
+// keepProgram moves dir, with the program file in it, to a name made of the program's content, and removes old ones.
+func keepProgram(cache, dir, file string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	keep := filepath.Join(cache, hex.EncodeToString(sum[:12]))
+	p := filepath.Join(keep, file)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.Rename(dir, keep); err != nil {
+		if _, serr := os.Stat(p); serr != nil { // it was there before
+			return "", err
+		}
+	}
+	now := time.Now()
+	if err := os.Chtimes(keep, now, now); err != nil {
+		return "", err
+	}
+	entries, err := os.ReadDir(cache)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "v") { // an installed version
+			continue
+		}
+		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > programAge {
+			os.RemoveAll(filepath.Join(cache, e.Name()))
+		}
+	}
+	return p, nil
 }
 
 // BuildAgent builds the agent for a GOARCH into the file out, static and without symbols, from the module
@@ -124,7 +183,8 @@ func goBuild(ctx context.Context, dir, name, arch, out string, flags ...string) 
 	}
 	defer os.RemoveAll(tmp)
 	bin := filepath.Join(tmp, "agent")
-	args := append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", bin}, flags...)
+	// What is built depends on the source alone, and not on the commit: saved guests stay good for it.
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin}, flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, modulePath+"/cmd/"+name)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOWORK=off")

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // inNestedModule reports whether a folder above the file has a go.mod of its own, the module's root aside.
@@ -95,5 +96,67 @@ func TestBuildVersion(t *testing.T) {
 	}
 	if err := buildVersion(t.Context(), agent, "s390x", "v0.0.2", out); err == nil || !strings.Contains(err.Error(), "v0.0.2") {
 		t.Errorf("a version that there is not: got %v", err)
+	}
+}
+
+// TestKeepProgram keeps programs of two builds apart, and throws away what nobody has used for long.
+func TestKeepProgram(t *testing.T) {
+	cache := t.TempDir()
+	keep := func(content string) string {
+		t.Helper()
+		dir, err := os.MkdirTemp(cache, ".new-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "agent-amd64"), []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		p, err := keepProgram(cache, dir, "agent-amd64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	old := keep("of long ago")
+	ago := time.Now().Add(-programAge - time.Hour)
+	if err := os.Chtimes(filepath.Dir(old), ago, ago); err != nil {
+		t.Fatal(err)
+	}
+	one, two, again := keep("of one build"), keep("of another"), keep("of one build")
+	if one == two || one != again {
+		t.Errorf("got %s, %s and for the first one again %s; want two names", one, two, again)
+	}
+	for p, want := range map[string]string{one: "of one build", two: "of another"} {
+		if b, err := os.ReadFile(p); err != nil || string(b) != want {
+			t.Errorf("%s: got %q, %v, want %q", p, b, err, want)
+		}
+	}
+	if _, err := os.Stat(old); !os.IsNotExist(err) {
+		t.Errorf("the unused one: got %v, want that it is gone", err)
+	}
+}
+
+// TestBuildCached builds a program where there is none next to the running one.
+func TestBuildCached(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the agent")
+	}
+	gocache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOCACHE", strings.TrimSpace(string(gocache))) // it would be below the next one
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	p, err := FindAgent(t.Context(), "s390x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(p, cache) {
+		t.Errorf("got %s, want a file below %s", p, cache)
+	}
+	f, err := elf.Open(p)
+	if err != nil || f.Machine != elf.EM_S390 {
+		t.Errorf("got %+v, %v, want a program for s390x", f, err)
 	}
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/bpfcov/bpfcov/vm/kernels"
 )
 
-// buildInitramfs writes an archive of files into a folder and returns its name and size.
-func buildInitramfs(dir string, files []initramfs.File) (name string, size int64, err error) {
+// buildInitramfs writes an archive of files into a folder and returns its name.
+func buildInitramfs(dir string, files []initramfs.File) (name string, err error) {
 	f, err := os.CreateTemp(dir, ".initramfs-*.cpio")
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
 	defer func() {
 		if cerr := f.Close(); err == nil && cerr != nil {
@@ -29,14 +29,7 @@ func buildInitramfs(dir string, files []initramfs.File) (name string, size int64
 			os.Remove(f.Name())
 		}
 	}()
-	if err := initramfs.Write(f, files); err != nil {
-		return "", 0, err
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return "", 0, err
-	}
-	return f.Name(), st.Size(), nil
+	return f.Name(), initramfs.Write(f, files)
 }
 
 // cellFiles lists the files of a guest that boots for its tests.

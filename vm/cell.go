@@ -175,7 +175,8 @@ func baseMachine(ctx context.Context, c *CellConfig) (base qemu.Config, accel qe
 	if err == nil && size > diskSize {
 		size, err = filesToDisk(ctx, c, size)
 	}
-	base.MemoryMiB, base.Disk, base.Share = memory(c.MemoryMiB, size), c.Root.Disk, c.Root.Share
+	base.MemoryMiB, base.Disk = memory(c.MemoryMiB, size), c.Root.Disk
+	base.Share, base.ShareTag = c.Root.Share, guest.ShareTag
 	if f := c.Kernel.Features; f.Known && f.LSM {
 		base.LSM = strings.Join(f.LSMs, ",")
 	}

@@ -68,7 +68,7 @@ func (m *machine) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	initrd, _, err := buildInitramfs(m.c.OutDir, files)
+	initrd, err := buildInitramfs(m.c.OutDir, files)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func PrepareInteractive(ctx context.Context, ic InteractiveConfig) (*Interactive
 	if err != nil {
 		return fail(err)
 	}
-	initrd, size, err := buildInitramfs(c.OutDir, files)
+	initrd, err := buildInitramfs(c.OutDir, files)
 	if err != nil {
 		return fail(err)
 	}
@@ -61,7 +61,7 @@ func PrepareInteractive(ctx context.Context, ic InteractiveConfig) (*Interactive
 	if err := os.Rename(initrd, keep); err != nil {
 		return fail(err)
 	}
-	qc.Initrd, qc.MemoryMiB, qc.NoPort, qc.Interactive = keep, memory(c.MemoryMiB, size), true, true
+	qc.Initrd, qc.NoPort, qc.Interactive = keep, true, true
 	qc.InitArgs = []string{
 		fmt.Sprintf("%s=%dx%d", guest.ShellParam, ic.Rows, ic.Columns),
 		guest.TimeParam + "=" + strconv.FormatInt(time.Now().UnixNano(), 10),

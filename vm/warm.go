@@ -115,7 +115,7 @@ func (m *machine) warmKey(files []initramfs.File) (warm.Key, error) {
 
 // save boots a guest until it is ready and saves it.
 func (m *machine) save(ctx context.Context, store *warm.Store, key warm.Key, files []initramfs.File) error {
-	initrd, _, err := buildInitramfs(m.c.OutDir, files)
+	initrd, err := buildInitramfs(m.c.OutDir, files)
 	if err != nil {
 		return err
 	}

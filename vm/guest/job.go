@@ -66,6 +66,9 @@ const (
 	RootShare Root = "share" // a folder of the host, by 9p
 )
 
+// ShareTag is the tag under which a guest mounts the folder of RootShare.
+const ShareTag = "bpfcov"
+
 // Module is one kernel module file of the initramfs.
 type Module struct {
 	Name string

@@ -47,7 +47,7 @@ func mountLower(r Root, dir string) error {
 	source, fs, data := disk, "squashfs", ""
 	if r == RootShare {
 		// cache=loose: nobody changes it for the guest's sake.
-		source, fs, data = shareTag, "9p", "trans=virtio,version=9p2000.L,cache=loose,msize=262144"
+		source, fs, data = ShareTag, "9p", "trans=virtio,version=9p2000.L,cache=loose,msize=262144"
 	}
 	for start := time.Now(); ; nap() {
 		err := mountFS(source, dir, fs, unix.MS_RDONLY, data)
@@ -60,6 +60,3 @@ func mountLower(r Root, dir string) error {
 		}
 	}
 }
-
-// shareTag is qemu.ShareTag, which this package does not import.
-const shareTag = "bpfcov"

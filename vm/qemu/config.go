@@ -40,8 +40,8 @@ type Config struct {
 	Sandbox bool
 	// Disk is a file that the guest sees as its first virtio disk, read-only; empty for none.
 	Disk string
-	// Share is a folder of the host that the guest can mount by 9p under the tag [ShareTag], read-only; empty for none.
-	Share string
+	// Share is a folder of the host that the guest can mount by 9p under the tag ShareTag, read-only; empty for none.
+	Share, ShareTag string
 	// NoPort leaves out the virtio-serial port: the smallest machine that boots.
 	NoPort bool
 	// Interactive gives the console to a person: the keys go to the guest, but for Ctrl-a, which commands QEMU.
@@ -68,9 +68,6 @@ const (
 	ramFD     = 5
 	stateFD   = 6
 )
-
-// ShareTag names Config.Share to the guest.
-const ShareTag = "bpfcov"
 
 // saves reports whether the machine is one that can be saved or resumed.
 func (c Config) saves() bool { return c.Save || c.Incoming != nil }
@@ -213,7 +210,7 @@ func Command(c Config) ([]string, error) {
 	if c.Share != "" {
 		args = append(args,
 			"-fsdev", "local,id=share,security_model=none,readonly=on,multidevs=remap,path="+escape(c.Share),
-			"-device", m.device("9p")+",fsdev=share,mount_tag="+ShareTag)
+			"-device", m.device("9p")+",fsdev=share,mount_tag="+c.ShareTag)
 	}
 	return append(args, c.Extra...), nil
 }

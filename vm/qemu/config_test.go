@@ -58,12 +58,12 @@ func TestCommand(t *testing.T) {
 
 func TestCommandRoots(t *testing.T) {
 	for arch, bus := range map[string]string{"amd64": "pci", "s390x": "ccw"} {
-		args, err := Command(Config{Arch: arch, Kernel: "k", Disk: "/a,b", Share: "/c,d"})
+		args, err := Command(Config{Arch: arch, Kernel: "k", Disk: "/a,b", Share: "/c,d", ShareTag: "tag"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := "-drive if=none,id=disk,format=raw,readonly=on,file=/a,,b -device virtio-blk-" + bus + ",drive=disk " +
-			"-fsdev local,id=share,security_model=none,readonly=on,multidevs=remap,path=/c,,d -device virtio-9p-" + bus + ",fsdev=share,mount_tag=bpfcov"
+			"-fsdev local,id=share,security_model=none,readonly=on,multidevs=remap,path=/c,,d -device virtio-9p-" + bus + ",fsdev=share,mount_tag=tag"
 		if got := strings.Join(args, " "); !strings.HasSuffix(got, want) {
 			t.Errorf("%s: got %s, want it to end with %s", arch, got, want)
 		}
