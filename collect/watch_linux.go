@@ -54,7 +54,7 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	listening, working := make(chan notify.Event, 1), make(chan struct{})
 	go func() { listening <- w.listen() }()
 	go func() { w.work(); close(working) }()
-	stopSnapshots := w.snapshots()
+	stopSnapshots, stopFlushes := w.snapshots(), w.flushes()
 	defer w.stopReading()
 	if o.Watching != nil {
 		o.Watching(w.read)
@@ -75,6 +75,8 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	}
 
 	res.Orphans = !w.drain(listening)
+	stopFlushes()
+	w.stopRecognising()
 	w.finish(working)
 	stopSnapshots()
 	res.Objects, res.Programs = w.settle(), w.programs()
@@ -134,6 +136,10 @@ type watcher struct {
 	table *mapTable
 	jobs  chan *load
 
+	insns, shaped, license []byte             // buffers of the listening goroutine
+	streams                map[uint64]*stream // by shape; of the listening goroutine too
+	later                  later
+
 	reading sync.Mutex // held while counters are read
 	closed  bool       // nothing can be read any more; guarded by reading
 
@@ -167,7 +173,8 @@ func newWatcher(o WatchOptions) *watcher {
 		o.Log = func(string, ...any) {}
 	}
 	w := &watcher{o: o, order: bpfsys.NativeOrder(), jobs: make(chan *load, 4096),
-		loads: map[uint64]*load{}}
+		loads: map[uint64]*load{}, license: make([]byte, licenseStep), streams: map[uint64]*stream{},
+		later: later{ready: make(chan struct{}, 1)}}
 	w.table = newMapTable(w.order, o.Earlier)
 	w.firstMap = w.table.newer
 	w.earlierPrograms()
@@ -229,13 +236,13 @@ func (w *watcher) listen() notify.Event {
 	defer w.procs.close()
 	for {
 		var c notify.Call
-		timeout := w.sweepInterval()
-		ev, err := w.l.Next(&c, timeout)
+		ev, err := w.l.Next(&c, w.listenTimeout())
 		switch {
 		case err != nil:
 			w.o.Log("watching ends early: %v", err)
 			return notify.EventHangup
 		case ev == notify.EventTimeout:
+			w.flush()
 			w.scan()
 		case ev == notify.EventCall:
 			w.call(&c)

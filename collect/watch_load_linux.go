@@ -68,27 +68,77 @@ func (w *watcher) progLoad(c *notify.Call) {
 		return
 	}
 	attr := bpfsys.ParseLoadAttr(attrBytes)
-	cp, known := w.capture(c, attr)
-	valid := w.l.Continue(c.ID)
-
-	w.mu.Lock()
-	w.total++
-	if attr.Type == bpfsys.TypeSyscall {
-		w.sweeping, w.sweeps = true, 0 // it may load programs from inside the kernel
+	if attr.InsnCnt == 0 || attr.InsnCnt > maxLoadInsns {
+		w.l.Continue(c.ID)
+		w.loaded(attr)
+		return
 	}
-	w.mu.Unlock()
+	insns := slices.Grow(w.insns[:0], 8*int(attr.InsnCnt))[:8*attr.InsnCnt]
+	w.insns = insns
+	license := w.license[:licenseStep-attr.License%licenseStep]
+	both, err := bpfsys.ReadTwo(c.TID, attr.Insns, insns, attr.License, license)
+	if err != nil {
+		w.l.Continue(c.ID)
+		w.loaded(attr)
+		return
+	}
+	if n := bytes.IndexByte(license, 0); both && n >= 0 {
+		license = license[:n+1]
+	} else {
+		license = nil
+	}
+	refs := liveness.Refs(insns, w.order)
+	var shape uint64
+	if license != nil && attr.Type != bpfsys.TypeSyscall {
+		var r *repeated
+		if r, shape = w.recognise(c, attr, insns, license, refs); r != nil {
+			if !w.l.Continue(c.ID) {
+				r.close()
+			} else if w.later.put(r) {
+				w.flush()
+			}
+			return
+		}
+	}
+	cp, known := w.capture(c, attr, bytes.Clone(insns), bytes.Clone(license), refs)
+	valid := w.l.Continue(c.ID)
+	w.loaded(attr)
 	switch {
 	case cp == nil:
 	case !valid:
 		cp.close()
 	case known:
 		cp.close()
-		w.mu.Lock()
-		w.loads[cp.key].loads++
-		w.mu.Unlock()
+		w.known(cp.key, true)
 	default:
+		w.learn(cp, shape)
 		w.register(cp)
 	}
+}
+
+// loaded counts a load.
+func (w *watcher) loaded(a *bpfsys.LoadAttr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.total++
+	if a.Type == bpfsys.TypeSyscall {
+		w.sweeping, w.sweeps = true, 0 // it may load programs from inside the kernel
+	}
+}
+
+// known reports whether a program was loaded before and what came of that is known, or soon will be. With count
+// it counts one more load of it then.
+func (w *watcher) known(key uint64, count bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.loads[key]
+	if l == nil || !l.busy && l.verdict.Verdict == VerdictUnknown {
+		return false
+	}
+	if count {
+		l.loads++
+	}
+	return true
 }
 
 // captured is what was copied from a loader for one load.
@@ -123,18 +173,9 @@ func (cp *captured) miss(format string, args ...any) {
 
 // capture returns nil when the program refers to no counter map and the others are not wanted. known is set, and only what tells the
 // program from others was copied, when it was loaded before and what came of that is known, or soon will be.
-func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) (cp *captured, known bool) {
-	if attr.InsnCnt == 0 || attr.InsnCnt > maxLoadInsns {
-		return nil, false
-	}
-	cp = &captured{attr: attr, tid: c.TID, insns: make([]byte, 8*attr.InsnCnt)}
-	license := make([]byte, licenseStep-attr.License%licenseStep)
-	both, err := bpfsys.ReadTwo(c.TID, attr.Insns, cp.insns, attr.License, license)
-	if err != nil {
-		return nil, false
-	}
-	cp.refs = liveness.Refs(cp.insns, w.order)
-	cp.own, cp.kinds, cp.maps, cp.fdOf = map[int32]int{}, map[int32]uint64{}, map[int32]*counterMap{}, map[int32]int32{}
+func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr, insns, license []byte, refs []liveness.Ref) (cp *captured, known bool) {
+	cp = &captured{attr: attr, tid: c.TID, insns: insns, refs: refs, license: license,
+		own: map[int32]int{}, kinds: map[int32]uint64{}, maps: map[int32]*counterMap{}, fdOf: map[int32]int32{}}
 	// Counters are reached by value: most programs without them are let go here.
 	values := cp.copyMaps(w, func(r liveness.Ref) bool {
 		return r.Pseudo == liveness.PseudoMapValue || r.Pseudo == liveness.PseudoMapIdxValue
@@ -144,26 +185,21 @@ func (w *watcher) capture(c *notify.Call, attr *bpfsys.LoadAttr) (cp *captured, 
 		return nil, false
 	}
 	if cp.proc == nil {
+		var err error
 		if cp.proc, err = w.procs.find(cp.tid); err != nil {
 			cp.close()
 			return nil, false
 		}
 	}
 	cp.copyMaps(w, func(liveness.Ref) bool { return true })
-	if n := bytes.IndexByte(license, 0); both && n >= 0 {
-		cp.license = license[:n+1]
-	} else {
+	if cp.license == nil {
 		cp.license = cp.readString(attr.License)
 	}
 	if attr.AttachFD != 0 {
 		cp.copyFD(int32(attr.AttachFD))
 	}
 	cp.key = cp.hash(w.table.seed, w.order)
-	w.mu.Lock()
-	l := w.loads[cp.key]
-	known = l != nil && (l.busy || l.verdict.Verdict != VerdictUnknown)
-	w.mu.Unlock()
-	if !known {
+	if known = w.known(cp.key, false); !known {
 		cp.copyRest(w)
 	}
 	return cp, known
@@ -232,17 +268,7 @@ func (cp *captured) listed(i int32, order binary.ByteOrder) (int32, bool) {
 // copyRest copies what is needed to load the program once more.
 func (cp *captured) copyRest(w *watcher) {
 	a, order := cp.attr, w.order
-	for fd, m := range cp.maps {
-		if _, ok := cp.own[fd]; ok {
-			continue
-		}
-		own, err := w.table.duplicate(m)
-		if err != nil {
-			cp.miss("descriptor of a map with counters: %v", err)
-			continue
-		}
-		cp.own[fd] = own
-	}
+	cp.copyHeld(w)
 	cp.funcInfo = cp.readArray("function info", a.FuncInfo, a.NrFuncInfo, a.FuncInfoRec)
 	cp.lineInfo = cp.readArray("line info", a.LineInfo, a.NrLineInfo, a.LineInfoRec)
 	cp.coreRelos = cp.readArray("CO-RE relocations", a.CoreRelos, a.NrCoreRel, a.CoreReloRec)
@@ -269,6 +295,21 @@ func (cp *captured) copyRest(w *watcher) {
 			}
 			n += 8
 		}
+	}
+}
+
+// copyHeld copies the descriptors of the maps whose own ones are held by now.
+func (cp *captured) copyHeld(w *watcher) {
+	for fd, m := range cp.maps {
+		if _, ok := cp.own[fd]; ok {
+			continue
+		}
+		own, err := w.table.duplicate(m)
+		if err != nil {
+			cp.miss("descriptor of a map with counters: %v", err)
+			continue
+		}
+		cp.own[fd] = own
 	}
 }
 
@@ -329,36 +370,22 @@ func (cp *captured) readString(addr uint64) []byte {
 	return append(s, 0)
 }
 
-// hash identifies the program by all that the verifier's result depends on. Descriptors are replaced by
-// what they stand for.
+// hash identifies the program by its shape and by what is behind its descriptors.
 func (cp *captured) hash(seed maphash.Seed, order binary.ByteOrder) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	a := cp.attr
-	for _, v := range []uint32{a.Type, a.ExpectedAttach, a.AttachBTFID, a.Flags, a.KernVersion, a.Ifindex} {
-		h.Write(binary.NativeEndian.AppendUint32(nil, v))
-	}
-	h.Write(a.RawName[:])
-	h.Write(cp.license)
-	if own, ok := cp.own[int32(a.AttachFD)]; ok && a.AttachFD != 0 {
-		if info, err := bpfsys.PeekProg(own); err == nil { // or a module's BTF: then it is no matter which
-			h.Write(binary.NativeEndian.AppendUint32(nil, info.ID))
-		}
-	}
-	insns := bytes.Clone(cp.insns)
-	for _, r := range cp.refs {
-		copy(insns[8*r.Index+4:], []byte{0, 0, 0, 0})
+	fds, which := ordered(cp.refs, func(r liveness.Ref) int32 {
 		fd, _ := cp.descriptor(r, order)
-		if m := cp.maps[fd]; m != nil {
-			for _, b := range m.blocks {
-				h.Write(b.ObjectID[:])
-			}
-			continue
-		}
-		h.Write(binary.NativeEndian.AppendUint64(nil, cp.kinds[fd]))
+		return fd
+	})
+	k := newKey(seed, shapeOf(seed, cp.attr, cp.license, bytes.Clone(cp.insns), cp.refs, which))
+	for _, fd := range fds {
+		k.put(cp.maps[fd], cp.kinds[fd])
 	}
-	h.Write(insns)
-	return h.Sum64()
+	if own, ok := cp.own[int32(cp.attr.AttachFD)]; ok && cp.attr.AttachFD != 0 {
+		if info, err := bpfsys.PeekProg(own); err == nil { // or a module's BTF: then it is no matter which
+			k.word(uint64(info.ID))
+		}
+	}
+	return k.hash.Sum64()
 }
 
 // register keeps what was captured of a load that is the first of its kind, or whose earlier ones did not

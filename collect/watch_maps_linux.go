@@ -39,41 +39,62 @@ type mapTable struct {
 	seed  maphash.Seed
 	newer uint32 // maps with ids up to this one existed before the run
 
-	mu     sync.Mutex
-	held   map[uint32]*counterMap
-	other  map[uint32]uint64 // maps without counters, with a hash of what matters to the verifier
-	folded map[meta.ObjectID]*ObjectCounters
+	mu sync.Mutex
+	// returning is set when a map with counters up to newer may be loaded with again.
+	returning bool
+	held      map[uint32]*counterMap
+	other     map[uint32]uint64 // maps without counters, with a hash of what matters to the verifier
+	folded    map[meta.ObjectID]*ObjectCounters
 }
 
-// newMapTable returns a table that knows which maps there are. With earlier it holds those with counters.
+// newMapTable returns a table that knows which maps there are. With earlier it keeps those with counters.
 func newMapTable(order binary.ByteOrder, earlier bool) *mapTable {
 	t := &mapTable{order: order, seed: maphash.MakeSeed(), held: map[uint32]*counterMap{},
 		other: map[uint32]uint64{}, folded: map[meta.ObjectID]*ObjectCounters{}}
 	for {
 		id, ok := bpfsys.NextMapID(t.newer)
 		if !ok {
-			return t
+			break
 		}
 		t.newer = id
-		if !earlier {
-			continue
+		if m := t.adoptID(id); m != nil {
+			// Programs of an earlier run may be attached and count on.
+			m.before, t.returning = true, true
 		}
-		fd, err := bpfsys.OpenMap(id)
-		if err != nil {
-			continue
-		}
-		// Programs of an earlier run may be attached and count on.
-		if info, err := bpfsys.GetMapInfo(fd); err == nil {
-			m, _, taken := t.adopt(fd, info, nil)
-			if m != nil {
-				m.before = true
-			}
-			if taken {
-				continue
-			}
-		}
-		bpfsys.Close(fd)
 	}
+	if !earlier {
+		t.close()
+		clear(t.other) // what they are is to be found out when they are loaded with
+	}
+	return t
+}
+
+// adoptID is adopt by id, and nobody's.
+func (t *mapTable) adoptID(id uint32) *counterMap {
+	fd, err := bpfsys.OpenMap(id)
+	if err != nil {
+		return nil
+	}
+	if info, err := bpfsys.GetMapInfo(fd); err == nil {
+		if m, _, taken := t.adopt(fd, info, nil); taken {
+			return m
+		}
+	}
+	bpfsys.Close(fd)
+	return nil
+}
+
+// started reports whether the map of a descriptor may have counted before this run, or before it was read for the last
+// time: then its value has to be known before a program counts in it.
+func (t *mapTable) started(fd int) bool {
+	t.mu.Lock()
+	returning, newer := t.returning, t.newer
+	t.mu.Unlock()
+	if !returning {
+		return false
+	}
+	info, err := bpfsys.GetMapInfo(fd)
+	return err != nil || info.ID <= newer
 }
 
 // adopt returns the counter map of a descriptor, or nil and a hash of what the verifier may look at in
@@ -234,7 +255,7 @@ func (t *mapTable) retire() {
 		}
 		t.mu.Lock()
 		delete(t.held, m.id)
-		t.newer = max(t.newer, m.id)
+		t.newer, t.returning = max(t.newer, m.id), true
 		t.mu.Unlock()
 		t.addTo(t.folded, m)
 		bpfsys.Close(m.fd)

@@ -12,6 +12,7 @@ import (
 
 // objects returns what is known now: counters, states and flows.
 func (w *watcher) objects() []ObjectCounters {
+	w.flush()
 	w.reading.Lock()
 	defer w.reading.Unlock()
 	if w.closed {

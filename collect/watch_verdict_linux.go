@@ -129,16 +129,8 @@ func (w *watcher) match(info *bpfsys.ProgInfo) *load {
 // inside the kernel.
 func (w *watcher) sweepMaps(info *bpfsys.ProgInfo) {
 	for _, id := range info.MapIDs {
-		fd, err := bpfsys.OpenMap(id)
-		if err != nil {
-			continue
-		}
-		taken := false
-		if mi, err := bpfsys.GetMapInfo(fd); err == nil && id > w.firstMap {
-			_, _, taken = w.table.adopt(fd, mi, nil)
-		}
-		if !taken {
-			bpfsys.Close(fd)
+		if id > w.firstMap {
+			w.table.adoptID(id)
 		}
 	}
 }

@@ -3,13 +3,10 @@
 package notify
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
-	"sync"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -46,49 +43,40 @@ type Source interface {
 	Close()
 }
 
-// Listener is the [Source] of a filter with a listener. It waits in Go's network poller, and its system calls, which
-// do not block, are raw: a thread that blocks in a system call, or begins one while all others wait, wakes the
-// runtime's monitor, which costs more than the rest of a call's way.
-type Listener struct {
-	fd   int
-	file *os.File
-	conn syscall.RawConn
+// burst is how long to wait for the next call without the Go runtime's knowledge, see [Listener].
+const burst = 5 * time.Millisecond
 
-	mu      sync.Mutex // guards what follows, and the deadline
-	stopped bool
-	expires bool // there is a deadline
+// Listener is the [Source] of a filter with a listener. Loaders load programs in bursts. So after a call
+// Next waits a little for another one in a raw system call, as if it computed, in poll(2) itself: there the kernel can wake it
+// on the caller's own processor, and the two take turns. A Go thread that waits in the network poller or in a
+// system call that the runtime knows of is woken on another processor, or wakes the runtime's
+// monitor, either of which costs more than the rest of a call's way. The garbage collector interrupts the wait
+// by its signal.
+type Listener struct {
+	fd    int
+	wake  int  // eventfd
+	burst bool // the last event was a call
 
 	// Buffers of the sizes that the kernel uses, which may exceed the structures of 5.0.
 	notif, resp []byte
 }
 
 // newListener takes fd over, also when it fails.
-func newListener(fd int) (l *Listener, err error) {
-	nonblock := unix.SetNonblock(fd, true) // to the kernel it makes no difference, os.NewFile polls what has it
-	file := os.NewFile(uintptr(fd), "seccomp listener")
-	defer func() {
-		if err != nil {
-			file.Close()
-		}
-	}()
+func newListener(fd int) (*Listener, error) {
 	var sizes struct{ notif, resp, data uint16 }
 	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_NOTIF_SIZES, 0, uintptr(unsafe.Pointer(&sizes))); errno != 0 {
+		unix.Close(fd)
 		return nil, fmt.Errorf("seccomp(SECCOMP_GET_NOTIF_SIZES): %w", errno)
 	}
 	// Linux 6.6: caller and watcher take turns, so let the one wake the other on its own processor.
 	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_SET_FLAGS, unix.SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
-	conn, err := file.SyscallConn()
-	if err == nil {
-		err = nonblock
-	}
-	if err == nil {
-		err = file.SetReadDeadline(time.Time{}) // it fails for what cannot be polled
-	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
-		return nil, fmt.Errorf("poll the seccomp listener: %w", err)
+		unix.Close(fd)
+		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	return &Listener{
-		fd: fd, file: file, conn: conn,
+		fd: fd, wake: wake,
 		notif: make([]byte, max(int(sizes.notif), int(unsafe.Sizeof(notification{})))),
 		resp:  make([]byte, max(int(sizes.resp), int(unsafe.Sizeof(response{})))),
 	}, nil
@@ -126,42 +114,32 @@ const (
 
 // Next implements [Source].
 func (l *Listener) Next(c *Call, timeout int) (Event, error) {
-	if err := l.expire(timeout); err != nil {
-		return 0, err
-	}
-	var event Event
-	var failed error
-	err := l.conn.Read(func(uintptr) bool {
-		event, failed = l.receive(c)
-		return event != EventTimeout
-	})
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// Also when it is time, somebody may wait.
-		if event, failed = l.receive(c); event == EventTimeout && l.isStopped() {
-			event = EventStop
+	if l.burst {
+		l.burst = false
+		if timeout < 0 || time.Duration(timeout)*time.Millisecond >= burst {
+			if ev, err := l.receive(c, rawPoll, int(burst.Milliseconds())); ev != EventTimeout || err != nil {
+				return ev, err
+			}
 		}
-		return event, failed
 	}
-	if err != nil {
-		return 0, fmt.Errorf("poll the seccomp listener: %w", err)
-	}
-	return event, failed
+	return l.receive(c, unix.Poll, timeout)
 }
 
-// receive is Next without waiting: with nothing to receive it returns EventTimeout.
-func (l *Listener) receive(c *Call) (Event, error) {
+// receive waits by poll up to timeout milliseconds, for ever if negative.
+func (l *Listener) receive(c *Call, poll func([]unix.PollFd, int) (int, error), timeout int) (Event, error) {
 	for {
-		fd := unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN}
-		var now unix.Timespec
-		n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+		fds := [2]unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(l.wake), Events: unix.POLLIN}}
+		n, err := poll(fds[:], timeout)
 		switch {
-		case errno == unix.EINTR:
+		case err == unix.EINTR:
 			continue
-		case errno != 0:
-			return EventHangup, fmt.Errorf("poll the seccomp listener: %w", errno)
+		case err != nil:
+			return EventHangup, fmt.Errorf("poll the seccomp listener: %w", err)
 		case n == 0:
 			return EventTimeout, nil
-		case fd.Revents&unix.POLLIN == 0:
+		case fds[0].Revents == 0:
+			return EventStop, nil
+		case fds[0].Revents&unix.POLLIN == 0:
 			return EventHangup, nil
 		}
 		clear(l.notif) // the kernel insists
@@ -175,29 +153,19 @@ func (l *Listener) receive(c *Call) (Event, error) {
 		if m.nr == unix.SYS_SECCOMP {
 			*c = Call{ID: m.id, TID: int(m.pid), Cmd: OwnListener}
 		}
+		l.burst = runtime.GOMAXPROCS(0) > 1 // with one, all other goroutines would stand still
 		return EventCall, nil
 	}
 }
 
-// expire sets when Next is to return, unless it was stopped.
-func (l *Listener) expire(timeout int) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.stopped || timeout < 0 && !l.expires {
-		return nil
+// rawPoll is poll(2) without the Go runtime's knowledge, for a timeout of some milliseconds.
+func rawPoll(fds []unix.PollFd, timeout int) (int, error) {
+	t := unix.NsecToTimespec(int64(timeout) * 1e6)
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), uintptr(unsafe.Pointer(&t)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
 	}
-	l.expires = timeout >= 0
-	var at time.Time
-	if l.expires {
-		at = time.Now().Add(time.Duration(timeout) * time.Millisecond)
-	}
-	return l.file.SetReadDeadline(at)
-}
-
-func (l *Listener) isStopped() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.stopped
+	return int(n), nil
 }
 
 // Continue implements [Source]. The kernel answers ENOENT for a call that is gone.
@@ -229,21 +197,10 @@ func drain(s Source) error {
 }
 
 // Stop implements [Source].
-func (l *Listener) Stop() { l.setStopped(true) }
+func (l *Listener) Stop() { wakeUp(l.wake) }
 
 // Restart implements [Source].
-func (l *Listener) Restart() { l.setStopped(false) }
-
-func (l *Listener) setStopped(stopped bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var at time.Time
-	if stopped {
-		at = time.Unix(1, 0)
-	}
-	l.stopped, l.expires = stopped, false
-	_ = l.file.SetReadDeadline(at) // it fails for a closed file alone
-}
+func (l *Listener) Restart() { unWake(l.wake) }
 
 func wakeUp(eventfd int) {
 	one := [8]byte{1, 1, 1, 1, 1, 1, 1, 1}
@@ -257,7 +214,10 @@ func unWake(eventfd int) {
 
 // Close gives the listener up. When processes with the filter are left, all their reported calls fail
 // with ENOSYS from now on.
-func (l *Listener) Close() { l.file.Close() }
+func (l *Listener) Close() {
+	unix.Close(l.fd)
+	unix.Close(l.wake)
+}
 
 // HandOver implements [Source]. It gives the listener to a small process of its own, which drains it until no process with the
 // filter is left. The listener is closed.
