@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -26,7 +28,12 @@ const watchEnv = "BPFCOV_BENCH_LOADER"
 const (
 	watchRounds  = 7
 	watchUpdates = 100_000
-	watchLoads   = 1_000
+	// watchLoads is how often the small and the large object are loaded, and realLoads the one of examples/filewatch, which
+	// has several programs.
+	watchLoads, realLoads = 1_000, 100
+
+	// watchFloor is none of bpfcov's watchers, see runFloor.
+	watchFloor collect.Watcher = "floor"
 )
 
 // took is what a loader says of its work, and what the watcher used meanwhile.
@@ -42,8 +49,9 @@ func benchWatch(ctx context.Context, o options, args []string) error {
 		return err
 	}
 	objects := map[string]string{}
-	for _, name := range []string{"small", "large"} {
-		if objects[name], err = flavs[1].compile(ctx, o, filepath.Join(o.root, "bench", "bpf", name+".bpf.c")); err != nil {
+	for _, source := range []string{"bench/bpf/small.bpf.c", "bench/bpf/large.bpf.c", "examples/filewatch/bpf/filewatch.bpf.c"} {
+		name := strings.TrimSuffix(filepath.Base(source), ".bpf.c")
+		if objects[name], err = flavs[1].compile(ctx, o, filepath.Join(o.root, source)); err != nil {
 			return err
 		}
 	}
@@ -51,13 +59,17 @@ func benchWatch(ctx context.Context, o options, args []string) error {
 	if n == 0 {
 		n = watchRounds
 	}
-	kinds := []collect.Watcher{"", collect.WatcherNotify, collect.WatcherTrace}
+	kinds := []collect.Watcher{"", watchFloor, collect.WatcherNotify, collect.WatcherTrace}
 	var t table
 	t.row("loader", "watcher", "wall min", "median", "ratio of minima", "of medians", "CPU min, loader", "ratio", "with watcher", "ratio")
-	for _, c := range []struct{ arg, name, what string }{
-		{"updates", fmt.Sprintf("%d map updates", watchUpdates), "updates"},
-		{"small", fmt.Sprintf("small object %d times", watchLoads), "loads " + objects["small"]},
-		{"large", fmt.Sprintf("large object %d times", watchLoads), "loads " + objects["large"]},
+	for _, c := range []struct {
+		arg, name, what string
+		loads           int
+	}{
+		{"updates", fmt.Sprintf("%d map updates", watchUpdates), "updates", 0},
+		{"small", fmt.Sprintf("small object %d times", watchLoads), "loads " + objects["small"], watchLoads},
+		{"filewatch", fmt.Sprintf("filewatch's object %d times", realLoads), "loads " + objects["filewatch"], realLoads},
+		{"large", fmt.Sprintf("large object %d times", watchLoads), "loads " + objects["large"], watchLoads},
 	} {
 		if len(args) > 0 && !slices.Contains(args, c.arg) {
 			continue
@@ -70,7 +82,7 @@ func benchWatch(ctx context.Context, o options, args []string) error {
 		for round := range rounds {
 			progress("%s: round %d of %d", c.name, round+1, rounds)
 			for i, kind := range kinds {
-				one, err := watchOnce(ctx, kind, c.what)
+				one, err := watchOnce(ctx, kind, c.what, c.loads)
 				if err != nil {
 					return fmt.Errorf("%s, watcher %q: %w", c.name, kind, err)
 				}
@@ -95,23 +107,26 @@ func benchWatch(ctx context.Context, o options, args []string) error {
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
 
 // watchOnce runs one loader.
-func watchOnce(ctx context.Context, kind collect.Watcher, what string) (took, error) {
+func watchOnce(ctx context.Context, kind collect.Watcher, what string, loads int) (took, error) {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
-	cmd.Env = append(os.Environ(), watchEnv+"="+what)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s", watchEnv, loads, what))
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	runtime.GC()
 	before := cpuTime(unix.RUSAGE_SELF)
 	var err error
-	if kind == "" {
+	switch kind {
+	case "":
 		err = cmd.Run()
-	} else {
+	case watchFloor:
+		err = runFloor(ctx, cmd)
+	default:
 		var res *collect.Result
 		if res, err = collect.Watch(ctx, cmd, collect.WatchOptions{Watcher: kind}); err == nil {
 			err = res.Err
 		}
-		if err == nil && what != "updates" && (len(res.Objects) != 1 || res.Objects[0].Maps != watchLoads) {
-			err = fmt.Errorf("the watcher saw %d objects, want one of %d maps", len(res.Objects), watchLoads)
+		if err == nil && loads > 0 && (len(res.Objects) != 1 || res.Objects[0].Maps < loads) {
+			err = fmt.Errorf("the watcher saw %d objects, want one of at least %d maps", len(res.Objects), loads)
 		}
 	}
 	if err != nil {
@@ -133,24 +148,56 @@ func cpuTime(who int) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// watchLoader is the loader. It prints what its work took, without its start.
+// watchLoader is the loader: a number and what to do, "updates" or "loads OBJECT". It prints what its work took, without its start.
 func watchLoader(what string) error {
 	if err := allowBPF(); err != nil {
 		return err
 	}
+	number, what, _ := strings.Cut(what, " ")
 	work := updates
-	if object, ok := bytes.CutPrefix([]byte(what), []byte("loads ")); ok {
-		spec, err := ebpf.LoadCollectionSpec(string(object))
+	if object, ok := strings.CutPrefix(what, "loads "); ok {
+		n, err := strconv.Atoi(number)
 		if err != nil {
 			return err
 		}
-		work = func() error { return loads(spec) }
+		spec, err := loadable(object)
+		if err != nil {
+			return err
+		}
+		work = func() error { return loads(spec, n) }
 	}
 	start, cpu := time.Now(), cpuTime(unix.RUSAGE_SELF)
 	if err := work(); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(took{Wall: time.Since(start), CPU: cpuTime(unix.RUSAGE_SELF) - cpu})
+}
+
+// loadable returns an object without the programs that the running kernel refuses, such as those for fentry where there is no
+// ftrace.
+func loadable(object string) (*ebpf.CollectionSpec, error) {
+	spec, err := ebpf.LoadCollectionSpec(object)
+	if err != nil {
+		return nil, err
+	}
+	for name := range spec.Programs {
+		alone := spec.Copy()
+		for other := range spec.Programs {
+			if other != name {
+				delete(alone.Programs, other)
+			}
+		}
+		coll, err := ebpf.NewCollection(alone)
+		if err != nil {
+			delete(spec.Programs, name)
+			continue
+		}
+		coll.Close()
+	}
+	if len(spec.Programs) == 0 {
+		return nil, fmt.Errorf("%s: the running kernel refuses all of its programs", object)
+	}
+	return spec, nil
 }
 
 // updates sets one element of a hash map again and again, with nothing around the system call.
@@ -178,8 +225,8 @@ func updates() error {
 	return nil
 }
 
-func loads(spec *ebpf.CollectionSpec) error {
-	for range watchLoads {
+func loads(spec *ebpf.CollectionSpec, n int) error {
+	for range n {
 		coll, err := ebpf.NewCollection(spec)
 		if err != nil {
 			return err
