@@ -17,6 +17,7 @@ import (
 
 	"github.com/bpfcov/bpfcov/collect/internal/bpfsys"
 	"github.com/bpfcov/bpfcov/collect/internal/notify"
+	"github.com/bpfcov/bpfcov/collect/liveness"
 )
 
 // MaybeShim must be the first call in main (or TestMain) of every program that calls [Watch]. Watch
@@ -136,9 +137,10 @@ type watcher struct {
 	table *mapTable
 	jobs  chan *load
 
-	insns, shaped, license []byte             // buffers of the listening goroutine
-	streams                map[uint64]*stream // by shape; of the listening goroutine too
-	later                  later
+	attr, insns, shaped, license []byte // buffers of the listening goroutine
+	refs                         []liveness.Ref
+	streams                      map[uint64]*stream // by shape; of the listening goroutine too
+	later                        later
 
 	reading sync.Mutex // held while counters are read
 	closed  bool       // nothing can be read any more; guarded by reading
@@ -173,7 +175,7 @@ func newWatcher(o WatchOptions) *watcher {
 		o.Log = func(string, ...any) {}
 	}
 	w := &watcher{o: o, order: bpfsys.NativeOrder(), jobs: make(chan *load, 4096),
-		loads: map[uint64]*load{}, license: make([]byte, licenseStep), streams: map[uint64]*stream{},
+		loads: map[uint64]*load{}, attr: make([]byte, bpfsys.LoadAttrSize), license: make([]byte, licenseStep), streams: map[uint64]*stream{},
 		later: later{ready: make(chan struct{}, 1)}}
 	w.table = newMapTable(w.order, o.Earlier)
 	w.firstMap = w.table.newer

@@ -62,7 +62,7 @@ type load struct {
 // progLoad handles a call that loads a program. The caller waits, so that only what is gone
 // afterwards is copied here.
 func (w *watcher) progLoad(c *notify.Call) {
-	attrBytes := make([]byte, min(int(c.Size), bpfsys.LoadAttrSize))
+	attrBytes := w.attr[:min(int(c.Size), bpfsys.LoadAttrSize)]
 	if c.TID == 0 || len(attrBytes) < 48 || bpfsys.ReadMemory(c.TID, c.Attr, attrBytes) != nil {
 		w.l.Continue(c.ID) // nothing that the kernel would load, or a process out of sight
 		return
@@ -87,11 +87,11 @@ func (w *watcher) progLoad(c *notify.Call) {
 	} else {
 		license = nil
 	}
-	refs := liveness.Refs(insns, w.order)
+	w.refs = liveness.AppendRefs(w.refs[:0], insns, w.order)
 	var shape uint64
 	if license != nil && attr.Type != bpfsys.TypeSyscall {
 		var r *repeated
-		if r, shape = w.recognise(c, attr, insns, license, refs); r != nil {
+		if r, shape = w.recognise(c, attr, insns, license, w.refs); r != nil {
 			if !w.l.Continue(c.ID) {
 				r.close()
 			} else if w.later.put(r) {
@@ -100,7 +100,7 @@ func (w *watcher) progLoad(c *notify.Call) {
 			return
 		}
 	}
-	cp, known := w.capture(c, attr, bytes.Clone(insns), bytes.Clone(license), refs)
+	cp, known := w.capture(c, attr, bytes.Clone(insns), bytes.Clone(license), slices.Clone(w.refs))
 	valid := w.l.Continue(c.ID)
 	w.loaded(attr)
 	switch {

@@ -77,8 +77,10 @@ const fresh = 10 * time.Millisecond
 func (ps *processes) find(tid int) (*process, error) {
 	now := time.Now()
 	if t := ps.byTID[tid]; t.process != nil {
-		if now.Sub(t.at) < fresh {
-			ps.byTID[tid] = thread{t.process, now}
+		if age := now.Sub(t.at); age < fresh {
+			if age > fresh/2 {
+				ps.byTID[tid] = thread{t.process, now}
+			}
 			return t.process, nil
 		}
 		// If the process is the one that it was: is the thread still in it?

@@ -145,18 +145,14 @@ func (w *watcher) recognise(c *notify.Call, a *bpfsys.LoadAttr, insns, license [
 		return nil, id
 	}
 	r := &repeated{stream: s, attr: a, proc: proc, tid: c.TID, fds: fds, own: make([]int, 0, len(fds))}
-	values := make([]bool, len(fds))
-	for i, ref := range refs {
-		values[which[i]] = values[which[i]] || ref.Pseudo == liveness.PseudoMapValue
-	}
-	for i, fd := range fds {
+	for _, fd := range fds {
 		own, err := bpfsys.GetFD(proc.pidfd, fd)
 		if err != nil {
 			r.close()
 			return nil, id
 		}
 		r.own = append(r.own, own)
-		if values[i] && w.table.started(own) {
+		if w.table.started(own) {
 			r.close()
 			return nil, id
 		}

@@ -135,8 +135,10 @@ type Ref struct {
 }
 
 // Refs returns all references to maps in a program's instructions.
-func Refs(insns []byte, order binary.ByteOrder) []Ref {
-	var refs []Ref
+func Refs(insns []byte, order binary.ByteOrder) []Ref { return AppendRefs(nil, insns, order) }
+
+// AppendRefs is [Refs] with the references appended to refs.
+func AppendRefs(refs []Ref, insns []byte, order binary.ByteOrder) []Ref {
 	for n := 0; n+16 <= len(insns); n += 8 {
 		if insns[n] != ldImm64 {
 			continue

@@ -51,11 +51,11 @@ const burst = 5 * time.Millisecond
 // on the caller's own processor, and the two take turns. A Go thread that waits in the network poller or in a
 // system call that the runtime knows of is woken on another processor, or wakes the runtime's
 // monitor, either of which costs more than the rest of a call's way. The garbage collector interrupts the wait
-// by its signal.
+// by its signal. One timer ends the wait, not a time limit of each, which costs more.
 type Listener struct {
-	fd    int
-	wake  int  // eventfd
-	burst bool // the last event was a call
+	fd, wake, timer int  // the listener, an eventfd, a timerfd
+	burst           bool // the timer is set
+	calls           int  // since it expired
 
 	// Buffers of the sizes that the kernel uses, which may exceed the structures of 5.0.
 	notif, resp []byte
@@ -75,8 +75,14 @@ func newListener(fd int) (*Listener, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
+	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
+		unix.Close(wake)
+		return nil, fmt.Errorf("timerfd_create: %w", err)
+	}
 	return &Listener{
-		fd: fd, wake: wake,
+		fd: fd, wake: wake, timer: timer,
 		notif: make([]byte, max(int(sizes.notif), int(unsafe.Sizeof(notification{})))),
 		resp:  make([]byte, max(int(sizes.resp), int(unsafe.Sizeof(response{})))),
 	}, nil
@@ -114,21 +120,21 @@ const (
 
 // Next implements [Source].
 func (l *Listener) Next(c *Call, timeout int) (Event, error) {
-	if l.burst {
-		l.burst = false
-		if timeout < 0 || time.Duration(timeout)*time.Millisecond >= burst {
-			if ev, err := l.receive(c, rawPoll, int(burst.Milliseconds())); ev != EventTimeout || err != nil {
-				return ev, err
-			}
+	if l.burst && (timeout < 0 || time.Duration(timeout)*time.Millisecond >= burst) {
+		if ev, err := l.receive(c, rawPoll, -1); ev != EventTimeout || err != nil {
+			return ev, err
 		}
 	}
 	return l.receive(c, unix.Poll, timeout)
 }
 
-// receive waits by poll up to timeout milliseconds, for ever if negative.
+// receive waits by poll up to timeout milliseconds, for ever if negative, and in a burst until that ends.
 func (l *Listener) receive(c *Call, poll func([]unix.PollFd, int) (int, error), timeout int) (Event, error) {
 	for {
-		fds := [2]unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(l.wake), Events: unix.POLLIN}}
+		fds := [3]unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}, {Fd: int32(l.wake), Events: unix.POLLIN}, {Fd: -1, Events: unix.POLLIN}}
+		if l.burst {
+			fds[2].Fd = int32(l.timer)
+		}
 		n, err := poll(fds[:], timeout)
 		switch {
 		case err == unix.EINTR:
@@ -137,8 +143,16 @@ func (l *Listener) receive(c *Call, poll func([]unix.PollFd, int) (int, error), 
 			return EventHangup, fmt.Errorf("poll the seccomp listener: %w", err)
 		case n == 0:
 			return EventTimeout, nil
-		case fds[0].Revents == 0:
+		case fds[0].Revents == 0 && fds[1].Revents != 0:
 			return EventStop, nil
+		case fds[0].Revents == 0:
+			unWake(l.timer)
+			if l.calls == 0 {
+				l.setBurst(false)
+				return EventTimeout, nil
+			}
+			l.calls = 0
+			continue
 		case fds[0].Revents&unix.POLLIN == 0:
 			return EventHangup, nil
 		}
@@ -153,15 +167,29 @@ func (l *Listener) receive(c *Call, poll func([]unix.PollFd, int) (int, error), 
 		if m.nr == unix.SYS_SECCOMP {
 			*c = Call{ID: m.id, TID: int(m.pid), Cmd: OwnListener}
 		}
-		l.burst = runtime.GOMAXPROCS(0) > 1 // with one, all other goroutines would stand still
+		if l.calls++; !l.burst && runtime.GOMAXPROCS(0) > 1 { // with one, all other goroutines would stand still
+			l.setBurst(true)
+		}
 		return EventCall, nil
 	}
 }
 
-// rawPoll is poll(2) without the Go runtime's knowledge, for a timeout of some milliseconds.
-func rawPoll(fds []unix.PollFd, timeout int) (int, error) {
-	t := unix.NsecToTimespec(int64(timeout) * 1e6)
-	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), uintptr(unsafe.Pointer(&t)), 0, 0, 0)
+// setBurst begins or ends a burst.
+func (l *Listener) setBurst(on bool) {
+	var t unix.ItimerSpec
+	if on {
+		t.Value = unix.NsecToTimespec(int64(burst))
+		t.Interval = t.Value
+	}
+	l.burst = on && unix.TimerfdSettime(l.timer, 0, &t, nil) == nil
+	if !on {
+		_ = unix.TimerfdSettime(l.timer, 0, &t, nil) // it fails for wrong arguments alone
+	}
+}
+
+// rawPoll is poll(2) without a time limit and without the Go runtime's knowledge.
+func rawPoll(fds []unix.PollFd, _ int) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), 0, 0, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -215,8 +243,9 @@ func unWake(eventfd int) {
 // Close gives the listener up. When processes with the filter are left, all their reported calls fail
 // with ENOSYS from now on.
 func (l *Listener) Close() {
-	unix.Close(l.fd)
-	unix.Close(l.wake)
+	for _, fd := range []int{l.fd, l.wake, l.timer} {
+		unix.Close(fd)
+	}
 }
 
 // HandOver implements [Source]. It gives the listener to a small process of its own, which drains it until no process with the
