@@ -182,10 +182,10 @@ func shellConfig(f shellFlags) (*config.Config, error) {
 }
 
 // busyboxPath is where busybox stands in a guest that has nothing else, rootBusyboxPath where it does in one with a root: a
-// folder /bin there might hide a link to /usr/bin.
+// folder /bin there might hide a link to /usr/bin. The name begins with busybox, by which it knows that it is meant.
 const (
 	busyboxPath     = "/bin/busybox"
-	rootBusyboxPath = "/.busybox"
+	rootBusyboxPath = "/busybox-of-bpfcov"
 )
 
 // shellCommand runs a command, or a shell: in a bare guest busybox, after giving it its names, and else the root's own, if

@@ -102,7 +102,9 @@ func (m Maker) fromPath(ctx context.Context, path string) (string, error) {
 				return err
 			}
 			defer done()
-			return fromTar(ctx, out, r)
+			t := tidy(r)
+			defer t.Close()
+			return fromTar(ctx, out, t)
 		})
 	}
 	key, err := folderKey(ctx, path)

@@ -54,7 +54,9 @@ func (m Maker) fromRegistry(ctx context.Context, s Spec, arch string) (string, e
 		m.logf("fetching %s for %s", ref, arch)
 		r := mutate.Extract(img)
 		defer r.Close()
-		return fromTar(ctx, out, r)
+		t := tidy(r)
+		defer t.Close()
+		return fromTar(ctx, out, t)
 	})
 	if err != nil {
 		return "", err

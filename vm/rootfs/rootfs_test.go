@@ -138,6 +138,27 @@ func TestDisk(t *testing.T) {
 		t.Errorf("image of an archive (-want +got):\n%s", diff)
 	}
 
+	s.Ref = "names.tar"
+	var names bytes.Buffer
+	w = tar.NewWriter(&names)
+	for _, h := range []*tar.Header{
+		{Name: "./", Typeflag: tar.TypeDir, Mode: 0o700}, {Name: "./usr/", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "./usr/x", Typeflag: tar.TypeReg, Mode: 0o644}, {Name: "./usr/same", Typeflag: tar.TypeLink, Linkname: "./usr/x"},
+		{Name: "/abs", Typeflag: tar.TypeReg, Mode: 0o600}, {Name: "usr/../../up", Typeflag: tar.TypeReg, Mode: 0o600},
+	} {
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	if err := os.WriteFile(filepath.Join(dir, s.Ref), names.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want = []string{"drwxr-xr-x 0/0 /", "-rw------- 0/0 0 /abs", "-rw------- 0/0 0 /up", "drwxr-xr-x 0/0 /usr", "-rw-r--r-- 0/0 0 /usr/same", "-rw-r--r-- 0/0 0 /usr/x"}
+	if diff := cmp.Diff(want, list(t, disk())); diff != "" {
+		t.Errorf("image of an archive with such names (-want +got):\n%s", diff)
+	}
+
 	s.Ref = "cut.tar.gz"
 	if err := os.WriteFile(filepath.Join(dir, s.Ref), b.Bytes()[:b.Len()-20], 0o644); err != nil {
 		t.Fatal(err)
