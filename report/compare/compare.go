@@ -57,7 +57,7 @@ type Result struct {
 	Missed    []Place   `json:"newly_missed"`
 	Other     []Place   `json:"other_reason"` // in neither, for another reason
 	Programs  []Program `json:"programs"`
-	// NotRun has the name of each view of which nothing is known; then there is nothing else.
+	// NotRun has the name of each view of which nothing is known, or says in which run it is; then there is nothing else.
 	NotRun []string `json:"not_run,omitempty"`
 	// Changed are files whose lines are not the same code in both, or that only one has.
 	Changed []string `json:"changed_files"`
@@ -72,8 +72,12 @@ func (r *Result) Same() bool {
 func Compare(a, b View) *Result {
 	r := &Result{A: a.Report.ColumnName(a.Column), B: b.Report.ColumnName(b.Column),
 		Covered: []Place{}, Missed: []Place{}, Other: []Place{}, Programs: []Program{}, Changed: []string{}}
-	for _, v := range [2]View{a, b} {
-		if v.Column != model.Merged && !v.Report.Cells[v.Column].Ran {
+	for side, v := range [2]View{a, b} {
+		switch {
+		case v.ran():
+		case a.Report != b.Report:
+			r.NotRun = append(r.NotRun, "in the "+[2]string{"first", "second"}[side]+" run it")
+		default:
 			r.NotRun = append(r.NotRun, v.Report.ColumnName(v.Column))
 		}
 	}
@@ -105,6 +109,14 @@ func Compare(a, b View) *Result {
 	}
 	r.Programs = append(r.Programs, programs(a, b)...)
 	return r
+}
+
+// ran reports whether anything is known of the column.
+func (v View) ran() bool {
+	if v.Column == model.Merged {
+		return slices.ContainsFunc(v.Report.Cells, func(c model.Cell) bool { return c.Ran })
+	}
+	return v.Report.Cells[v.Column].Ran
 }
 
 // sameCode reports whether two files have the same lines of code and functions: the text is not at hand.
@@ -181,7 +193,12 @@ func programs(a, b View) []Program {
 	read := func(v, other View) map[string]cost {
 		out := map[string]cost{}
 		for i := range v.Report.Cells {
-			if v.Column == model.Merged && indexOf(other.Report, v.Report.Cells[i].Name) < 0 || v.Column != model.Merged && int(v.Column) != i {
+			if v.Column == model.Merged {
+				k := indexOf(other.Report, v.Report.Cells[i].Name)
+				if k < 0 || !other.Report.Cells[k].Ran {
+					continue
+				}
+			} else if int(v.Column) != i {
 				continue
 			}
 			for _, p := range v.Report.Cells[i].Programs {

@@ -63,6 +63,24 @@ func TestProgramsOfMissingCells(t *testing.T) {
 	if merged := rs[len(rs)-1]; len(merged.Programs) > 0 {
 		t.Errorf("without %s: got programs %+v, want none", gone, merged.Programs)
 	}
+	after = fixture(t)
+	for i := range after.Cells {
+		if c := &after.Cells[i]; i != 0 {
+			c.Ran, c.Programs = false, nil
+		}
+	}
+	rs = Runs(before, after)
+	if merged := rs[len(rs)-1]; len(merged.Programs) > 0 {
+		t.Errorf("cells that did not boot: got programs %+v, want none", merged.Programs)
+	}
+	if got, want := text(t, rs[1]), rs[1].A+": in the second run it did not run\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	after.Cells[0].Ran = false
+	rs = Runs(before, after)
+	if got, want := text(t, rs[len(rs)-1]), "merged: in the second run it did not run\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 	if got := Compare(View{before, model.Merged}, View{before, 1}); len(got.Programs) > 0 {
 		t.Errorf("merged and a cell: got programs %+v, want none", got.Programs)
 	}
