@@ -9,6 +9,7 @@ import (
 
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/instrument/meta"
+	"github.com/bpfcov/bpfcov/internal/nearest"
 	"github.com/bpfcov/bpfcov/vm/kernels"
 	"github.com/bpfcov/bpfcov/vm/matrix"
 
@@ -45,6 +46,15 @@ func usagef(format string, args ...any) error {
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
+			if cmd.HasSubCommands() && len(args) > 0 {
+				var names []string
+				for _, c := range cmd.Commands() {
+					names = append(names, c.Name())
+				}
+				if m := nearest.Match(args[0], names); m != "" {
+					return usagef("%w; did you mean %q? (see %s --help)", err, m, cmd.CommandPath())
+				}
+			}
 			return usagef("%w: %s (see %s --help)", err, cmd.UseLine(), cmd.CommandPath())
 		}
 		return nil

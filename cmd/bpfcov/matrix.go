@@ -87,7 +87,7 @@ with --shards N, a job for each shard with "shard" (K/N) for bpfcov run --shard.
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default bpfcov.yaml)")
-	flags.StringArrayVar(&f.kernels, "kernel", nil, "kernel `SPEC`; repeatable; replaces the configuration's")
+	flags.Var((*specList)(&f.kernels), "kernel", "kernel `SPEC`; repeatable or separated by commas; replaces the configuration's")
 	flags.StringSliceVar(&f.arch, "arch", nil, "`GOARCH` of the guests; repeatable or separated by commas")
 	flags.StringVar(&format, "format", "text", "`FORMAT`: text, json or github")
 	flags.IntVar(&shards, "shards", 0, "divide the matrix into `N` parts")

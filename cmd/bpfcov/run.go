@@ -59,7 +59,7 @@ cell, 1 when one did not, 3 when a guest could not be booted.`,
 		},
 	}
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default "+config.FileName+" if there is one)")
-	cmd.Flags().StringArrayVar(&f.kernels, "kernel", nil, "kernel `SPEC`, for example apt:bookworm or file:PATH; repeatable")
+	cmd.Flags().Var((*specList)(&f.kernels), "kernel", "kernel `SPEC`, for example apt:bookworm or file:PATH; repeatable or separated by commas")
 	cmd.Flags().StringSliceVar(&f.arch, "arch", nil, "`GOARCH` of the guests; repeatable or separated by commas")
 	cmd.Flags().StringVar(&f.shards.shard, "shard", "", "run part `K/N` of the matrix, or with auto the part that the CI system's environment names")
 	f.shards.addCosts(cmd.Flags())
@@ -85,7 +85,7 @@ func loadConfig(f runFlags, command []string) (*config.Config, error) {
 	c, err := config.Load(path)
 	if errors.Is(err, os.ErrNotExist) && f.config == "" {
 		if len(command) == 0 {
-			return nil, usagef("no %s here, no -c FILE and no command behind --: nothing to run", config.FileName)
+			return nil, usagef("no %s here, no -c FILE and no command behind --: nothing to run; bpfcov init writes one for this project", config.FileName)
 		}
 		c = &config.Config{}
 		c.Dir, err = os.Getwd()

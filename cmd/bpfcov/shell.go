@@ -97,6 +97,9 @@ func runShell(cmd *cobra.Command, f shellFlags, args []string) error {
 		return usagef("--gdb %d: want a port from 1 to 65535", f.gdb)
 	}
 	spec, command := args[0], args[1:]
+	if len(command) == 0 && !f.print && f.gdb == 0 && !term.IsTerminal(int(os.Stdin.Fd())) {
+		return usagef("a shell needs a terminal, and the standard input is none; give a command behind --")
+	}
 	ctx := cmd.Context()
 	if f.guestArch == "" {
 		f.guestArch = runtime.GOARCH

@@ -61,7 +61,7 @@ passed, 3 when a guest could not be booted.`,
 			return runVerify(cmd.Context(), cmd.OutOrStdout(), f, args)
 		},
 	}
-	cmd.Flags().StringArrayVar(&f.kernels, "kernel", nil, "kernel `SPEC`, for example apt:bookworm or file:PATH; repeatable (default: the running kernel)")
+	cmd.Flags().Var((*specList)(&f.kernels), "kernel", "kernel `SPEC`, for example apt:bookworm or file:PATH; repeatable or separated by commas (default: the running kernel)")
 	cmd.Flags().StringSliceVar(&f.arch, "arch", nil, "`GOARCH` of the guests; repeatable or separated by commas (default amd64)")
 	cmd.Flags().IntSliceVar(&f.llvm, "llvm", nil, "`MAJOR` versions of clang: sources are compiled and --build is run with each; repeatable or separated by commas")
 	cmd.Flags().BoolVar(&f.build, "build", false, "run the configuration's build command first, for each architecture and compiler")

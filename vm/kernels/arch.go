@@ -32,6 +32,16 @@ var arches = []archInfo{
 	{"loong64", "loong64", "loongarch64", elf.EM_LOONGARCH, binary.LittleEndian, []string{"generic"}},
 }
 
+// ArchOfMachine is the GOARCH of the machine that an ELF file is for, "" for one that is not known.
+func ArchOfMachine(m elf.Machine) string {
+	for _, a := range arches {
+		if a.machine == m {
+			return a.goarch
+		}
+	}
+	return ""
+}
+
 // findArch accepts GOARCH, dpkg and uname -m names; "" is the host's.
 func findArch(name string) (archInfo, error) {
 	if name == "" {

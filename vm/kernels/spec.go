@@ -93,6 +93,21 @@ func ParseSpec(text string) (string, error) {
 	return s.String(), nil
 }
 
+// SplitSpecs splits a list of specs at its commas. A comma within a spec, as in file:PATH,modules=DIR, stays: the next spec
+// begins with a kind.
+func SplitSpecs(list string) []string {
+	var specs []string
+	for _, part := range strings.Split(list, ",") {
+		kind, _, ok := strings.Cut(part, ":")
+		if len(specs) == 0 || part == "host" || ok && slices.Contains([]string{"apt", "file", "tar", "bucket", "oci", "build"}, kind) {
+			specs = append(specs, part)
+		} else {
+			specs[len(specs)-1] += "," + part
+		}
+	}
+	return specs
+}
+
 func parse(text, arch string) (spec, archInfo, error) {
 	s, err := parseSpec(text)
 	if err != nil {

@@ -3,6 +3,7 @@ package kernels
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -168,4 +169,21 @@ func FuzzParseSpec(f *testing.F) {
 			t.Errorf("%q: canonical %q gives %q, %v", s, got, again, err)
 		}
 	})
+}
+
+func TestSplitSpecs(t *testing.T) {
+	for in, want := range map[string][]string{
+		"":                           {""},
+		"apt:bookworm":               {"apt:bookworm"},
+		"apt:bookworm,host,oci:a/b":  {"apt:bookworm", "host", "oci:a/b"},
+		"file:/v,modules=/m,tar:/t":  {"file:/v,modules=/m", "tar:/t"},
+		"bucket:d,kernel=a/b,host":   {"bucket:d,kernel=a/b", "host"},
+		"file:/a,b:c":                {"file:/a,b:c"},
+		"foo,apt:sid/7.*,build:/src": {"foo", "apt:sid/7.*", "build:/src"},
+		",apt:sid":                   {"", "apt:sid"},
+	} {
+		if got := SplitSpecs(in); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package matrix
 import (
 	"cmp"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,7 @@ import (
 	"github.com/bpfcov/bpfcov/internal/config"
 	"github.com/bpfcov/bpfcov/vm/guest"
 	"github.com/bpfcov/bpfcov/vm/initramfs"
+	"github.com/bpfcov/bpfcov/vm/kernels"
 )
 
 // testSet is what the guests of one architecture get.
@@ -69,6 +71,16 @@ func testTimeout(t *config.Test) time.Duration {
 	return cmp.Or(time.Duration(t.Timeout), 60*time.Second)
 }
 
+// programArch is the GOARCH that an ELF program is for, "" for what is none, such as a script.
+func programArch(file string) string {
+	f, err := elf.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	return kernels.ArchOfMachine(f.Machine)
+}
+
 // guestTest says how the guest runs t, and what its program needs beyond files.
 func (r *Runner) guestTest(t config.Test, v variant, files []initramfs.File) (guest.Test, []initramfs.File, error) {
 	gt := guest.Test{Name: t.Name, Command: slices.Clone(t.Command), Dir: guestDir, Timeout: testTimeout(&t),
@@ -84,6 +96,9 @@ func (r *Runner) guestTest(t config.Test, v variant, files []initramfs.File) (gu
 			source = files[i].Source
 		} else if _, err := os.Stat(source); err != nil || !filepath.IsLocal(program) {
 			return gt, nil, fmt.Errorf("%s is neither in the build folder ($BPFCOV_BUILD_DIR of the build script) nor in %s", program, r.Config.Dir)
+		}
+		if is := programArch(source); slices.Contains(Arches(), is) && is != v.arch {
+			return gt, nil, fmt.Errorf("%s is a program for %s; the build has to make one for $GOARCH", source, is)
 		}
 		more, err := r.closure(source, want)
 		return gt, more, err

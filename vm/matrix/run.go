@@ -18,6 +18,7 @@ import (
 	"github.com/bpfcov/bpfcov/internal/config"
 	"github.com/bpfcov/bpfcov/vm"
 	"github.com/bpfcov/bpfcov/vm/kernels"
+	"github.com/bpfcov/bpfcov/vm/qemu"
 )
 
 // Runner runs one matrix. Config, Points, Out and Store are required.
@@ -157,6 +158,9 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 		}
 		r.progress("%d of %d cells passed in the last run and are not run again", n, len(kept))
 	}
+	if err := r.checkEmulators(kept); err != nil {
+		return nil, err
+	}
 	if res.Cells, err = r.prepare(ctx, kept); err != nil {
 		return nil, err
 	}
@@ -169,6 +173,19 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 		return res, err
 	}
 	return res, r.settle(ctx, out, res)
+}
+
+// checkEmulators fails when none of the cells that are to run can have a guest.
+func (r *Runner) checkEmulators(kept [][]collect.Record) (err error) {
+	for i, p := range r.Points {
+		if kept[i] != nil {
+			continue
+		}
+		if _, err = qemu.Find(p.Arch); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // pass runs every cell once, in place of the results that there are.

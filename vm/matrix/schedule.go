@@ -48,7 +48,11 @@ func (r *Runner) runCells(ctx context.Context, res *Result) error {
 		return int(min(1, max(-1, cost[b]-cost[a])))
 	})
 	jobs := r.jobs(len(todo))
-	r.progress("running %d cells, %d at a time", len(todo), jobs)
+	if len(todo) == 1 {
+		r.progress("running 1 cell")
+	} else {
+		r.progress("running %d cells, %d at a time", len(todo), jobs)
+	}
 	for _, c := range todo {
 		r.status(c, Status{State: "waiting", Guess: known.get(r.costKey(c))})
 	}
