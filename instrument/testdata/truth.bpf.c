@@ -60,6 +60,32 @@ static inline int unused(int v) { //=0
 	return v + 1; //=0
 }
 
+volatile u64 speeds[] = {0, 5199, 5200, 5201, 0x80000000, 0xffffffff};
+u32 slots[26];
+
+/* Limits on values: a counter in them must not hide the bound from the verifier. */
+static __noinline void record(u64 speed) { //=6
+	u64 slot = speed / 200; //=6
+	if (slot >= 26)		//=6 ?4,2
+		slot = 25;	//=4
+	slots[slot] += 1;	//=6
+
+	u8 byte = speed;	     //=6
+	if (byte > 80)		     //=6 ?2,4
+		byte = 80;	     //=2
+	int low = speed, high = low; //=6
+	if (low < -3)		     //=6 ?1,5
+		low = -3;	     //=1
+	if (high >= 0)		     //=6 ?4,2
+		high = -1;	     //=4
+	if (byte > 70)		     //=6 ?4,2
+		byte = 9;	     //=4
+	u32 wide = speed;	     //=6
+	if (wide <= 0xfffffffe)	     //=6 ?5,1
+		wide = 0xffffffff;   //=5
+	sink += byte + low + high + wide; //=6
+}
+
 SEC("xdp") int tail(struct xdp_md *ctx) { //=1
 	sink += 1;		       //=1
 	return off ? XDP_DROP : XDP_PASS; //=1 ?0,1
@@ -103,6 +129,9 @@ SEC("xdp") int truth(struct xdp_md *ctx) { //=1
 		sum += 5;    //=0
 		sink += sum; //=0
 	}
+
+	for (int i = 0; i < 6; i++) //=7 ?6,1
+		record(speeds[i]);  //=6
 
 	u32 n = 0;	      //=1
 	for (;;) {	      //=4

@@ -1,6 +1,7 @@
 //===- LowerPass.cpp --------------------------------------------------------===//
 
 #include "bpfcov/LowerPass.h"
+#include "bpfcov/Clamp.h"
 #include "bpfcov/Compat.h"
 #include "bpfcov/CoverageData.h"
 #include "bpfcov/Diagnostics.h"
@@ -208,6 +209,8 @@ void Lowering::updateWithStep(Instruction *Before, uint32_t Index, const CallIns
   // sides anyway, and this way it can remove an update that never happens.
   bool Negated;
   if (Value *Cond = stepCondition(Step, Negated)) {
+    if (Value *Changed = Negated ? nullptr : clampChanged(Cond, *Before))
+      Cond = Changed;
     if (Negated)
       Cond = B.CreateNot(Cond);
     Instruction *Then = SplitBlockAndInsertIfThen(Cond, Before, /*Unreachable=*/false);

@@ -1,6 +1,7 @@
 //===- MarkPass.cpp ---------------------------------------------------------===//
 
 #include "bpfcov/MarkPass.h"
+#include "bpfcov/Clamp.h"
 #include "bpfcov/Compat.h"
 #include "bpfcov/CoverageData.h"
 #include "bpfcov/Diagnostics.h"
@@ -187,9 +188,11 @@ PreservedAnalyses MarkPass::run(Module &M, ModuleAnalysisManager &AM) {
       const FunctionCounters *F = Known.lookup(Inc.Key);
       if (!F || !F->Count)
         continue;
-      if (F->Fidelity != FidelityProbe)
-        insertMarker(Inc.Call, F->First + Inc.Index, Inc.Step);
-      else if (isa<ConstantInt>(Inc.Step)) // clang's only other steps are of a select
+      if (F->Fidelity == FidelityRegion) {
+        Value *Step = Inc.Step;
+        Instruction *Clamp = Baseline ? nullptr : liftClamp(*Inc.Call, Step);
+        insertMarker(Clamp ? Clamp : Inc.Call, F->First + Inc.Index, Step);
+      } else if (isa<ConstantInt>(Inc.Step)) // clang's only other steps are of a select
         insertProbe(Inc.Call, F->First + Inc.Index);
     }
     if (!Data.Functions.empty())

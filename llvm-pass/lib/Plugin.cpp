@@ -20,7 +20,7 @@ static cl::opt<bool> Baseline("bpfcov-baseline", cl::Hidden, cl::init(false),
 
 static void registerPasses(PassBuilder &PB) {
   PB.registerPipelineStartEPCallback([](ModulePassManager &MPM, OptimizationLevel Level) {
-    MPM.addPass(bpfcov::MarkPass(Level != OptimizationLevel::O0));
+    MPM.addPass(bpfcov::MarkPass(Level != OptimizationLevel::O0, Baseline));
     if (Baseline && Level != OptimizationLevel::O0)
       MPM.addPass(bpfcov::LowerPass(/*Baseline=*/true));
   });

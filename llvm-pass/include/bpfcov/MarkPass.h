@@ -12,12 +12,14 @@ namespace bpfcov {
 /// it to find. Does nothing to modules for other targets than BPF.
 class MarkPass : public llvm::PassInfoMixin<MarkPass> {
 public:
-  explicit MarkPass(bool Optimising = true) : Optimising(Optimising) {}
+  explicit MarkPass(bool Optimising = true, bool Baseline = false)
+      : Optimising(Optimising), Baseline(Baseline) {}
   llvm::PreservedAnalyses run(llvm::Module &M, llvm::ModuleAnalysisManager &AM);
   static bool isRequired() { return true; }
 
 private:
   bool Optimising; ///< false at -O0, whose BPF objects the kernel refuses
+  bool Baseline;   ///< for bench/: code stays as clang emits it
 };
 
 } // namespace bpfcov
