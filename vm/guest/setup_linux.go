@@ -149,20 +149,30 @@ func raiseLimits() error {
 // portDeadline is how long to wait for the port's device; the console driver makes it from a work queue.
 const portDeadline = 20 * time.Second
 
-// portDevice is the port: the first virtio-serial device has number 0, and QEMU is told to make the port number 1.
-const portDevice = "/dev/vport0p1"
+// portDevice is the port. QEMU is told to make it number 1 of its device; the device's own number is that among all virtio devices,
+// of which there are at most this many.
+const (
+	portDevice = "/dev/vport0p1"
+	maxVirtio  = 4
+)
 
 // openPort waits for the port's device and opens it. The file is not inherited by children, and writes to
 // it block. Waiting by trying is cheaper than looking through sysfs for the name.
 func openPort() (*port, error) {
+	name := []byte(portDevice)
+	number := &name[len("/dev/vport")]
 	for start := time.Now(); ; nap() {
-		fd, err := unix.Open(portDevice, unix.O_RDWR|unix.O_CLOEXEC, 0)
-		switch {
-		case err == nil:
-			return &port{fd: fd}, nil
-		case err != unix.ENOENT && err != unix.ENXIO && err != unix.ENODEV && err != unix.EINTR:
-			return nil, &os.PathError{Op: "open", Path: portDevice, Err: err}
-		case time.Since(start) > portDeadline:
+		for *number = '0'; *number < '0'+maxVirtio; *number++ { // s390x finds its devices in any order
+			fd, err := unix.Open(string(name), unix.O_RDWR|unix.O_CLOEXEC, 0)
+			switch err {
+			case nil:
+				return &port{fd: fd}, nil
+			case unix.ENOENT, unix.ENXIO, unix.ENODEV, unix.EINTR:
+			default:
+				return nil, &os.PathError{Op: "open", Path: string(name), Err: err}
+			}
+		}
+		if time.Since(start) > portDeadline {
 			return nil, fmt.Errorf("no %s after %v; are virtio_pci (or virtio_ccw) and virtio_console loaded?", portDevice, portDeadline)
 		}
 	}

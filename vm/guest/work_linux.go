@@ -52,8 +52,21 @@ func work(o Options, dog *time.Timer) error {
 	if err := s.send(KindEnd, End{Runs: len(job.Tests)}.encode()); err != nil {
 		return err
 	}
-	return s.flush()
+	if err := s.flush(); err != nil {
+		return err
+	}
+	time.Sleep(endTime)
+	return nil
 }
+
+// That a write to the port has returned does not mean that the host has it: the port's driver queues it (port_fops_write in
+// drivers/char/virtio_console.c), and newer kernels reset devices when they power off (virtio_dev_shutdown in
+// drivers/virtio/virtio.c), with what QEMU has not come to read. readTime is for QEMU to read, endTime for the host to end the
+// machine, as it does when it has the end message.
+const (
+	readTime = time.Second
+	endTime  = 20 * time.Second
+)
 
 // beCold says hello before all else, so that what fails next can be reported.
 func beCold(p *port, o Options, job *Job) (*sender, error) {
@@ -71,6 +84,7 @@ func beCold(p *port, o Options, job *Job) (*sender, error) {
 	if err != nil {
 		s.log(err)
 		s.flush() // or nobody would read it
+		time.Sleep(readTime)
 		return nil, err
 	}
 	return s, nil
