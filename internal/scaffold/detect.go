@@ -62,32 +62,47 @@ func detectGo(fsys fs.FS, files []string) (*Project, error) {
 		p.Arch = append(p.Arch, a)
 	}
 	slices.Sort(p.Arch)
-	in := "" // of the module
-	for _, dir := range sorted(module) {
-		in = cmp.Or(in, module[dir])
-	}
-	cd := ""
-	if in != "." && in != "" {
-		cd = "cd " + quote(in)
-		p.Build = append(p.Build, cd)
-	}
+	in := p.enterModule(module)
 	generateLine := "go generate ./..."
 	if !plain {
 		generateLine = "GOOS= GOARCH= go generate ./..." // bpf2go is built, and must run here
 	}
 	p.Build = append(p.Build, generateLine)
+	p.addGoTests(fsys, files, module, in)
+	return p, nil
+}
+
+// enterModule lets the build begin in the module of the packages, and returns its folder.
+func (p *Project) enterModule(module map[string]string) string {
+	in := ""
+	for _, dir := range sorted(module) {
+		in = cmp.Or(in, module[dir])
+	}
+	if in != "." && in != "" {
+		p.Build = append(p.Build, "cd "+quote(in))
+	}
+	return in
+}
+
+// addGoTests builds and runs the tests that testPackages finds.
+func (p *Project) addGoTests(fsys fs.FS, files []string, module map[string]string, in string) {
 	for _, dir := range testPackages(fsys, files, module, in) {
-		rel := strings.TrimPrefix(strings.TrimPrefix(dir, in), "/")
-		name := path.Base(cmp.Or(rel, path.Base(dir)))
-		if name == "." || name == "" {
-			name = "probe"
-		}
+		rel, name := inModule(dir, in)
 		file := name + ".test"
-		p.Build = append(p.Build, fmt.Sprintf(`go test -c -o "$BPFCOV_BUILD_DIR/%s" %s`, file, quote(under(cmp.Or(rel, ".")))))
+		p.Build = append(p.Build, fmt.Sprintf(`go test -c -o "$BPFCOV_BUILD_DIR/%s" %s`, file, quote(under(rel))))
 		p.Tests = append(p.Tests, Test{Name: name, Command: []string{"./" + file, "-test.v"}})
 		p.Found = append(p.Found, fmt.Sprintf("%s has tests", dir))
 	}
-	return p, nil
+}
+
+// inModule is the folder of a package seen from that of its module, and what to call the package.
+func inModule(dir, in string) (rel, name string) {
+	rel = strings.TrimPrefix(strings.TrimPrefix(dir, in), "/")
+	name = path.Base(cmp.Or(rel, path.Base(dir)))
+	if name == "." || name == "" {
+		name = "probe"
+	}
+	return cmp.Or(rel, "."), name
 }
 
 // moduleOf is the nearest folder at or above dir with a go.mod.

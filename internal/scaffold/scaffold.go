@@ -31,7 +31,7 @@ type Test struct {
 }
 
 // ErrUnknown means that no build was recognised.
-var ErrUnknown = errors.New("no go:generate line with bpf2go, Cargo.toml with libbpf-cargo, CMakeLists.txt or Makefile that compiles for bpf")
+var ErrUnknown = errors.New("no go:generate line with bpf2go, go:embed of an object, Cargo.toml with libbpf-cargo, CMakeLists.txt or Makefile that compiles for bpf")
 
 // maxFiles and maxSize bound what is read of a project.
 const (
@@ -39,14 +39,14 @@ const (
 	maxSize  = 1 << 20
 )
 
-// Detect looks at the project whose folder fsys is. The first of bpf2go, Cargo, CMake and make that compiles BPF
+// Detect looks at the project whose folder fsys is. The first of bpf2go, go:embed, Cargo, CMake and make that compiles BPF
 // objects wins.
 func Detect(fsys fs.FS) (*Project, error) {
 	files, err := list(fsys)
 	if err != nil {
 		return nil, err
 	}
-	for _, detect := range []func(fs.FS, []string) (*Project, error){detectGo, detectCargo, detectCMake, detectMake} {
+	for _, detect := range []func(fs.FS, []string) (*Project, error){detectGo, detectEmbed, detectCargo, detectCMake, detectMake} {
 		p, err := detect(fsys, files)
 		if err != nil {
 			return nil, err

@@ -44,9 +44,27 @@ type candidate struct {
 	taken bool
 }
 
+// title is the program's name as the user wrote it, where its functions leave no doubt: the kernel cuts names to 15
+// characters.
+func (c *candidate) title() string {
+	full := ""
+	for _, f := range c.functions {
+		if len(c.name) == kernelNameLen && strings.HasPrefix(f.name, c.name) {
+			if full != "" && full != f.name {
+				return c.name
+			}
+			full = f.name
+		}
+	}
+	return cmp.Or(full, c.name)
+}
+
+// kernelNameLen is BPF_OBJ_NAME_LEN without its end (include/uapi/linux/bpf.h).
+const kernelNameLen = 15
+
 // String says what is the matter.
 func (c *candidate) String() string {
-	return fmt.Sprintf("program %s is refused on %s: %s", c.name, c.cells(), c.refusals[0].error)
+	return fmt.Sprintf("program %s is refused on %s: %s", c.title(), c.cells(), c.refusals[0].error)
 }
 
 func (c *candidate) cells() string {

@@ -373,7 +373,7 @@ func (r *Runner) plain(res *Result, c *candidate, found seen) *candidate {
 		r.policy.now.AddRefused(policy.Refused{Program: oneLine(c.name), LLVM: f.llvm, Error: f.error, FoundOn: []string{f.cell.label()}})
 	}
 	if len(theirs.refusals) > 0 {
-		r.say(&res.Policy.Changes, "program %s is refused on %s without counters, too: %s", c.name, theirs.cells(), theirs.refusals[0].error)
+		r.say(&res.Policy.Changes, "program %s is refused on %s without counters, too: %s", c.title(), theirs.cells(), theirs.refusals[0].error)
 	}
 	if len(mine.refusals) == 0 {
 		return nil
@@ -403,12 +403,12 @@ func (r *Runner) decide(res *Result, left *candidate, trials []trial, found seen
 		}
 	}
 	why := left.refusals[0].error
-	r.stepped(r.policy.now, left, rung, slices.Compact(cells), fmt.Sprintf("program %s: %s", oneLine(left.name), why))
+	r.stepped(r.policy.now, left, rung, slices.Compact(cells), fmt.Sprintf("program %s: %s", oneLine(left.title()), why))
 	if len(changed) == 0 { // another program's step was enough
 		return
 	}
 	r.say(&res.Policy.Changes, "program %s is refused on %s because of its counters (%s); at %s it loads: %s",
-		left.name, left.cells(), why, rung, strings.Join(changed, ", "))
+		left.title(), left.cells(), why, rung, strings.Join(changed, ", "))
 }
 
 // pick returns the first rung at which the program loads wherever it was refused and tried.

@@ -217,3 +217,20 @@ func TestSavePolicyElsewhere(t *testing.T) {
 		t.Errorf("%s: %v, %+v", f.r.policyEnv(), err, f.res.Policy)
 	}
 }
+
+// A program is called as in its source where its functions tell which one it is.
+func TestTitle(t *testing.T) {
+	for name, functions := range map[string][]string{
+		"short":            {"short", "short_too"},
+		"cpumap_l4_filter": {"cpumap_l4_filter", "parse"},
+		"fifteen_letters":  {"fifteen_letters_a", "fifteen_letters_b"},
+	} {
+		c := &candidate{program: program{name: name[:min(len(name), 15)]}}
+		for _, f := range functions {
+			c.functions = append(c.functions, function{name: f})
+		}
+		if got := c.title(); got != name {
+			t.Errorf("got %q, want %q", got, name)
+		}
+	}
+}
