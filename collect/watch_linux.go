@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -149,6 +150,9 @@ type watcher struct {
 	lastProg uint32
 	firstMap uint32 // maps with ids above it are of this run
 
+	chases     sync.WaitGroup
+	chaseUntil atomic.Int64 // nanoseconds of Unix time
+
 	mu        sync.Mutex // guards what follows, and the loads
 	loads     map[uint64]*load
 	loadOrder []*load
@@ -156,9 +160,10 @@ type watcher struct {
 	total     int
 	sweeping  bool
 	sweeps    int
-	always    bool      // sweeping, from beginning to end
-	wanted    bool      // the command asked for a listener of its own
-	ended     time.Time // of the command; zero while it runs
+	seen      map[uint32]bool // programs that were inspected while sweeping
+	always    bool            // sweeping, from beginning to end
+	wanted    bool            // the command asked for a listener of its own
+	ended     time.Time       // of the command; zero while it runs
 	changed   bool
 }
 
@@ -175,7 +180,7 @@ func newWatcher(o WatchOptions) *watcher {
 		o.Log = func(string, ...any) {}
 	}
 	w := &watcher{o: o, order: bpfsys.NativeOrder(), jobs: make(chan *load, 4096),
-		loads: map[uint64]*load{}, attr: make([]byte, bpfsys.LoadAttrSize), license: make([]byte, licenseStep), streams: map[uint64]*stream{},
+		loads: map[uint64]*load{}, seen: map[uint32]bool{}, attr: make([]byte, bpfsys.LoadAttrSize), license: make([]byte, licenseStep), streams: map[uint64]*stream{},
 		later: later{ready: make(chan struct{}, 1)}}
 	w.table = newMapTable(w.order, o.Earlier)
 	w.firstMap = w.table.newer
@@ -333,6 +338,8 @@ func (w *watcher) drain(listening <-chan notify.Event) bool {
 
 // finish waits for the verdicts that are outstanding.
 func (w *watcher) finish(working <-chan struct{}) {
+	w.chaseUntil.Store(0)
+	w.chases.Wait()
 	w.scan()
 	w.mu.Lock()
 	w.ended = time.Now()

@@ -68,9 +68,12 @@ func (w *watcher) progLoad(c *notify.Call) {
 		return
 	}
 	attr := bpfsys.ParseLoadAttr(attrBytes)
+	if attr.Type == bpfsys.TypeSyscall {
+		w.loaderProgram() // it may load programs from inside the kernel
+	}
 	if attr.InsnCnt == 0 || attr.InsnCnt > maxLoadInsns {
 		w.l.Continue(c.ID)
-		w.loaded(attr)
+		w.loaded()
 		return
 	}
 	insns := slices.Grow(w.insns[:0], 8*int(attr.InsnCnt))[:8*attr.InsnCnt]
@@ -79,7 +82,7 @@ func (w *watcher) progLoad(c *notify.Call) {
 	both, err := bpfsys.ReadTwo(c.TID, attr.Insns, insns, attr.License, license)
 	if err != nil {
 		w.l.Continue(c.ID)
-		w.loaded(attr)
+		w.loaded()
 		return
 	}
 	if n := bytes.IndexByte(license, 0); both && n >= 0 {
@@ -102,7 +105,7 @@ func (w *watcher) progLoad(c *notify.Call) {
 	}
 	cp, known := w.capture(c, attr, bytes.Clone(insns), bytes.Clone(license), slices.Clone(w.refs))
 	valid := w.l.Continue(c.ID)
-	w.loaded(attr)
+	w.loaded()
 	switch {
 	case cp == nil:
 	case !valid:
@@ -117,13 +120,10 @@ func (w *watcher) progLoad(c *notify.Call) {
 }
 
 // loaded counts a load.
-func (w *watcher) loaded(a *bpfsys.LoadAttr) {
+func (w *watcher) loaded() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.total++
-	if a.Type == bpfsys.TypeSyscall {
-		w.sweeping, w.sweeps = true, 0 // it may load programs from inside the kernel
-	}
 }
 
 // known reports whether a program was loaded before and what came of that is known, or soon will be. With count

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,8 @@ type counterMap struct {
 	base []byte
 	// before is set for a map that no load of this run has been seen to use.
 	before bool
+	// chased is set for a map that was found before anything was loaded with it, see chase.
+	chased atomic.Bool
 }
 
 // mapTable knows all counter maps of a run. Its methods may be called from several goroutines, but

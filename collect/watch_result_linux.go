@@ -34,6 +34,7 @@ func (w *watcher) objects() []ObjectCounters {
 			}
 		}
 		o.Flows = sortedFlows(flows)
+		w.unexplained(o)
 		for i, c := range o.Counts {
 			if c > 0 {
 				o.States[i] = StateLive

@@ -91,7 +91,10 @@ func (w *watcher) inspect(fd int) {
 		return
 	}
 	w.mu.Lock()
-	l, sweeping := w.match(info), w.sweeping
+	l, sweeping := w.match(info), w.sweeping && !w.seen[info.ID]
+	if sweeping {
+		w.seen[info.ID] = true
+	}
 	w.mu.Unlock()
 	if l == nil && !sweeping {
 		return

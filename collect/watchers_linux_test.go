@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -90,6 +91,79 @@ func TestThousandLoads(t *testing.T) {
 				t.Errorf("-want +got:\n%s", d)
 			}
 		})
+	}
+}
+
+// TestShortLoaders has loaders load, run and end as fast as they can, many times, several at once, on a machine that is busy
+// otherwise. No count and no record may be missing.
+func TestShortLoaders(t *testing.T) {
+	obj := buildProbe(t)
+	static := buildLoader(t, staticLibs...)
+	light := buildSkeleton(t, obj, "light.c", "probe.lskel.h", "-L")
+	const each, rounds = 4, 20 // loaders at once, and how often
+	n := uint64(each * rounds)
+	all := `for i in $(seq 20); do for j in 1 2 3 4; do "$@" & done; wait; done`
+	for name, c := range map[string]struct {
+		args     []string
+		counts   []uint64
+		states   []CounterState
+		programs int
+	}{
+		"libbpf":         {[]string{static, obj, "load", "run", "leave"}, []uint64{3 * n, 0, 3 * n, 2 * n}, []CounterState{live, elim, live, live}, 2},
+		"libbpf, killed": {[]string{static, obj, "load", "run", "kill"}, []uint64{3 * n, 0, 3 * n, 2 * n}, []CounterState{live, elim, live, live}, 2},
+		"light skeleton": {[]string{light, "leave"}, []uint64{3 * n, 0, 3 * n, 0}, nil, 0},
+	} {
+		for _, kind := range exactWatchers() {
+			t.Run(string(kind)+"/"+name, func(t *testing.T) {
+				keepBusy(t)
+				res := watch(t, exec.Command("/bin/sh", append([]string{"-c", all, "sh"}, c.args...)...), WatchOptions{Watcher: kind})
+				// What others load on this machine while a loader program is at work is taken for the command's.
+				i := slices.IndexFunc(res.Objects, func(o ObjectCounters) bool { return o.ObjectID == probeID })
+				if i < 0 {
+					t.Fatal("got no counters")
+				}
+				o := res.Objects[i]
+				if name == "light skeleton" && kind == WatcherNotify {
+					// Nothing stops between the making of its maps and its end: some are missed, and what is seen is right.
+					if o.Maps < int(n)/2 || o.Counts[0] != 3*uint64(o.Maps) {
+						t.Errorf("got %d maps and %d counts, want most of %d maps and 3 times as many", o.Maps, o.Counts[0], n)
+					}
+					return
+				}
+				if d := cmp.Diff(c.counts, o.Counts); d != "" || o.Maps != int(n) {
+					t.Errorf("%d maps, want %d; counts: -want +got:\n%s", o.Maps, n, d)
+				}
+				if d := cmp.Diff(c.states, o.States); d != "" && c.states != nil {
+					t.Errorf("states: -want +got:\n%s", d)
+				}
+				if c.states == nil && slices.ContainsFunc(o.States, func(s CounterState) bool { return s != live && s != StateUnknown }) {
+					t.Errorf("got states %v, want live and unknown", o.States)
+				}
+				if c.programs == 0 {
+					return
+				}
+				if len(res.Programs) != c.programs {
+					t.Errorf("got %d programs, want %d", len(res.Programs), c.programs)
+				}
+				for _, p := range res.Programs {
+					if p.Verdict != VerdictOK || p.Loads != int(n) {
+						t.Errorf("%s: got verdict %v and %d loads, want it loaded %d times", p.Name, p.Verdict, p.Loads, n)
+					}
+				}
+			})
+		}
+	}
+}
+
+// keepBusy gives each processor something else to do until the test ends.
+func keepBusy(t *testing.T) {
+	t.Helper()
+	for range runtime.NumCPU() {
+		cmd := exec.Command("/bin/sh", "-c", "while :; do :; done")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	}
 }
 

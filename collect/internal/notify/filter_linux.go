@@ -23,6 +23,8 @@ const (
 	// OwnListener stands for a call of seccomp(2) that asks for a listener, which fails with EBUSY while
 	// there is one of ours.
 	OwnListener = -1
+	// LoaderRan stands for the end of a call that ran a program, see [Tracer.Follow].
+	LoaderRan = -2
 )
 
 // auditArch is AUDIT_ARCH_* of include/uapi/linux/audit.h. System calls of another ABI in the same

@@ -26,10 +26,12 @@ type Tracer struct {
 	wake int // eventfd
 	next uint64
 	proc *exec.Cmd
+
+	follow bool
 }
 
 // A call on the socket, little endian: u32 thread | u32 command | u64 attributes | u32 size. The answer
-// is one byte. The first message is the other way round: a u32 thread to trace, answered by a u32 errno.
+// is one byte, 1 to follow the thread, else 0. The first message is the other way round: a u32 thread to trace, answered by a u32 errno.
 const traceMessage = 20
 
 // newTracer starts the tracing process.
@@ -117,9 +119,17 @@ func (t *Tracer) Continue(id uint64) bool {
 		return false
 	}
 	t.next++ // it waits no longer
-	unix.Write(t.sock, []byte{0})
+	answer := []byte{0}
+	if t.follow {
+		answer[0], t.follow = 1, false
+	}
+	unix.Write(t.sock, answer)
 	return true
 }
+
+// Follow has the thread of the last call stop once more, with a call [LoaderRan], after the loader program that it is about to load
+// has run: it stands still when what that made is there and has not been used.
+func (t *Tracer) Follow() { t.follow = true }
 
 // Drain implements [Source].
 func (t *Tracer) Drain() error { return drain(t) }
@@ -159,13 +169,14 @@ func trace(sock int) {
 		os.Exit(1)
 	}
 	const options = unix.PTRACE_O_TRACESECCOMP | unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK |
-		unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEEXEC
+		unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_TRACESYSGOOD
 	errno := ptrace(unix.PTRACE_SEIZE, int(binary.LittleEndian.Uint32(b[:])), 0, options)
 	binary.LittleEndian.PutUint32(b[:], uint32(errno))
 	unix.Write(sock, b[:])
 	if errno != 0 {
 		os.Exit(1)
 	}
+	followed := follows{}
 	for {
 		var status unix.WaitStatus
 		tid, err := unix.Wait4(-1, &status, unix.WALL, nil)
@@ -175,32 +186,79 @@ func trace(sock int) {
 		case err != nil: // ECHILD: nobody is left
 			os.Exit(0)
 		case !status.Stopped():
+			delete(followed, tid)
 			continue // an end, of which the parent is told now
 		}
-		traced(sock, tid, status)
+		traced(sock, tid, status, followed)
 	}
 }
 
 // traced lets a stopped thread go on, see "Attaching with PTRACE_SEIZE" in ptrace(2). A thread that is
 // gone meanwhile is no error.
-func traced(sock, tid int, status unix.WaitStatus) {
+func traced(sock, tid int, status unix.WaitStatus, followed follows) {
 	const eventStop = 128 // PTRACE_EVENT_STOP of include/uapi/linux/ptrace.h
 	sig := status.StopSignal()
 	switch event := int(status) >> 16; event {
-	case 0: // a signal arrives
-		ptrace(unix.PTRACE_CONT, tid, 0, uintptr(sig))
+	case 0:
+		if sig == unix.SIGTRAP|0x80 {
+			followed.step(sock, tid)
+			sig = 0
+		}
+		ptrace(followed.request(tid), tid, 0, uintptr(sig)) // another one is a signal that arrives
 	case eventStop:
 		switch sig {
 		case unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU: // the process is stopped, and stays so
 			ptrace(unix.PTRACE_LISTEN, tid, 0, 0)
 		default: // a thread that is new
-			ptrace(unix.PTRACE_CONT, tid, 0, 0)
+			ptrace(followed.request(tid), tid, 0, 0)
 		}
 	case unix.PTRACE_EVENT_SECCOMP:
-		report(sock, tid)
-		ptrace(unix.PTRACE_CONT, tid, 0, 0)
+		if report(sock, tid) {
+			followed[tid] = &follow{stops: followStops}
+		}
+		ptrace(followed.request(tid), tid, 0, 0)
 	default:
-		ptrace(unix.PTRACE_CONT, tid, 0, 0)
+		ptrace(followed.request(tid), tid, 0, 0)
+	}
+}
+
+// follows are the threads that load a loader program, and stop at the beginning and end of their next system calls.
+type follows map[int]*follow
+
+type follow struct {
+	stops int  // that are left
+	runs  bool // the call that it is in runs a program
+}
+
+// followStops is how many stops a loader takes until it runs its loader program: three in a light skeleton of
+// bpftool, which does nothing in between.
+const followStops = 64
+
+func (f follows) request(tid int) int {
+	if f[tid] != nil {
+		return unix.PTRACE_SYSCALL
+	}
+	return unix.PTRACE_CONT
+}
+
+// step handles a stop at a system call. When a program has run, it tells the watcher.
+func (f follows) step(sock, tid int) {
+	t := f[tid]
+	if t == nil {
+		return
+	}
+	var info syscallInfo
+	const entry, exit, testRun = 1, 2, 10 // PTRACE_SYSCALL_INFO_ENTRY, _EXIT, BPF_PROG_TEST_RUN
+	t.stops--
+	switch getSyscallInfo(tid, &info); {
+	case info.op == entry:
+		t.runs = info.nr == unix.SYS_BPF && uint32(info.args[0]) == testRun
+	case info.op == exit && t.runs:
+		ask(sock, &Call{TID: tid, Cmd: LoaderRan})
+		t.stops = 0
+	}
+	if t.stops <= 0 {
+		delete(f, tid)
 	}
 }
 
@@ -216,24 +274,37 @@ type syscallInfo struct {
 	_       uint32
 }
 
-// report tells the watcher of a call and waits until it may go on. Without a watcher it may at once.
-func report(sock, tid int) {
-	const getSyscallInfo, seccompStop = 0x420e, 3
+func getSyscallInfo(tid int, info *syscallInfo) (size uintptr, errno unix.Errno) {
+	const getSyscallInfo = 0x420e
+	size, _, errno = unix.Syscall6(unix.SYS_PTRACE, getSyscallInfo, uintptr(tid), unsafe.Sizeof(*info), uintptr(unsafe.Pointer(info)), 0, 0)
+	return size, errno
+}
+
+// report tells the watcher of a call and waits until it may go on. Without a watcher it may at once. It reports whether
+// to follow the thread.
+func report(sock, tid int) bool {
+	const seccompStop = 3
 	var info syscallInfo
-	n, _, errno := unix.Syscall6(unix.SYS_PTRACE, getSyscallInfo, uintptr(tid), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+	n, errno := getSyscallInfo(tid, &info)
 	if errno != 0 || n < unsafe.Offsetof(info.retData) || info.op != seccompStop || info.nr != unix.SYS_BPF {
-		return // of a filter of the command's own
+		return false // of a filter of the command's own
 	}
+	return ask(sock, &Call{TID: tid, Cmd: int(uint32(info.args[0])), Attr: info.args[1], Size: uint32(info.args[2])})
+}
+
+// ask tells the watcher of a call, and returns its answer.
+func ask(sock int, c *Call) (follow bool) {
 	var b [traceMessage]byte
 	le := binary.LittleEndian
-	le.PutUint32(b[0:], uint32(tid))
-	le.PutUint32(b[4:], uint32(info.args[0]))
-	le.PutUint64(b[8:], info.args[1])
-	le.PutUint32(b[16:], uint32(info.args[2]))
+	le.PutUint32(b[0:], uint32(c.TID))
+	le.PutUint32(b[4:], uint32(c.Cmd))
+	le.PutUint64(b[8:], c.Attr)
+	le.PutUint32(b[16:], c.Size)
 	if err := unix.Send(sock, b[:], unix.MSG_NOSIGNAL); err != nil {
-		return
+		return false
 	}
-	read(sock, b[:1])
+	n, err := read(sock, b[:1])
+	return err == nil && n == 1 && b[0] == 1
 }
 
 // ignoreSignals keeps what a terminal or an impatient supervisor sends from ending the tracer before the command:
