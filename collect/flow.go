@@ -48,44 +48,48 @@ func IndexFlow(sites []FlowSite) *FlowIndex {
 	return x
 }
 
-// Never reports whether the code that runs as often as the counters plus less the counters minus, those with a factor above and
-// below 0, cannot run in a program with these sites: whether on every path from an update of plus an update of minus
-// comes before the end and before the next update of plus. There is at least one update of plus
-// (present) or nothing can be said.
-func (x *FlowIndex) Never(factors map[uint32]int) (never, present bool) {
+// Weight is what one update adds to a sum of counters. N is negative when it takes off. Adds says that anything of what is added
+// is in it: an update for several counters may add and take off, even as much.
+type Weight struct {
+	N    int
+	Adds bool
+}
+
+// maxBalance bounds what [FlowIndex.Never] follows: the copies of an unrolled loop that one update stands for.
+const maxBalance = 1 << 10
+
+// Never reports whether code cannot run in a program with these sites that runs as often as a sum of counters says: whether
+// on every path from an update that adds to it others take as much off before the end. The weights are by counter, those of
+// others are 0. Without any update that adds (present) nothing can be said.
+func (x *FlowIndex) Never(weights map[uint32]Weight) (never, present bool) {
+	// What is the most that is not taken off yet behind a site: with less, no more can be left at the end.
+	most := map[uint32]int{}
 	var todo []uint32
-	for c, factor := range factors {
-		if factor <= 0 {
+	for c, w := range weights {
+		present = present || w.Adds && len(x.at[c]) > 0
+		if w.N <= 0 {
 			continue
 		}
 		for _, i := range x.at[c] {
-			s := &x.sites[i]
-			if s.Exit {
-				return false, true
-			}
-			present = true
-			todo = append(todo, s.Next...)
+			most[i] = w.N
+			todo = append(todo, i)
 		}
 	}
-	// What follows a site that is in neither is looked at once: the answer does not depend on whence.
-	seen := map[uint32]bool{}
 	for len(todo) > 0 {
 		n := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if int64(n) >= int64(len(x.sites)) {
-			return false, true
-		}
-		if seen[n] {
-			continue
-		}
-		seen[n] = true
 		s := &x.sites[n]
-		switch factor := factors[s.Counter]; {
-		case factor < 0:
-		case factor > 0, s.Exit:
-			return false, true
-		default:
-			todo = append(todo, s.Next...)
+		if s.Exit || most[n] > maxBalance {
+			return false, present
+		}
+		for _, next := range s.Next {
+			if int64(next) >= int64(len(x.sites)) {
+				return false, present
+			}
+			if left := most[n] + weights[x.sites[next].Counter].N; left > most[next] {
+				most[next] = left
+				todo = append(todo, next)
+			}
 		}
 	}
 	return present, present

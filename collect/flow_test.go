@@ -7,27 +7,34 @@ import (
 )
 
 func TestNever(t *testing.T) {
+	// 0 is added, 1 and 2 are taken off, 3 is one update for 0 and 1, 4 for 0 twice.
+	weights := map[uint32]Weight{0: {1, true}, 1: {-1, false}, 2: {-1, false}, 3: {0, true}, 4: {2, true}}
 	site := func(c uint32, exit bool, next ...uint32) FlowSite {
 		return FlowSite{Counter: c, Next: next, Exit: exit}
 	}
 	for _, tt := range []struct {
 		name           string
 		sites          []FlowSite
-		factors        map[uint32]int
 		never, present bool
 	}{
-		{"if with a live else", []FlowSite{site(0, true, 1), site(1, true)}, map[uint32]int{0: 1, 1: -1}, false, true},
-		{"if that is always taken", []FlowSite{site(0, false, 1), site(1, true)}, map[uint32]int{0: 1, 1: -1}, true, true},
-		{"through another counter", []FlowSite{site(0, false, 1, 2), site(5, false, 2), site(1, true)}, map[uint32]int{0: 1, 1: -1}, true, true},
-		{"past it through another counter", []FlowSite{site(0, false, 1, 2), site(5, true, 2), site(1, true)}, map[uint32]int{0: 1, 1: -1}, false, true},
-		{"a loop comes back first", []FlowSite{site(0, false, 0, 1), site(1, true)}, map[uint32]int{0: 1, 1: -1}, false, true},
-		{"one of two copies", []FlowSite{site(0, false, 1), site(1, true), site(0, true)}, map[uint32]int{0: 1, 1: -1}, false, true},
-		{"either of two cases", []FlowSite{site(0, false, 1, 2), site(1, true), site(2, true)}, map[uint32]int{0: 1, 1: -1, 2: -1}, true, true},
-		{"not there", []FlowSite{site(3, true)}, map[uint32]int{0: 1, 1: -1}, false, false},
-		{"a loop without end", []FlowSite{site(0, false, 1), site(5, false, 1)}, map[uint32]int{0: 1, 1: -1}, true, true},
-		{"malformed", []FlowSite{site(0, false, 9)}, map[uint32]int{0: 1, 1: -1}, false, true},
+		{"if with a live else", []FlowSite{site(0, true, 1), site(1, true)}, false, true},
+		{"if that is always taken", []FlowSite{site(0, false, 1), site(1, true)}, true, true},
+		{"through another counter", []FlowSite{site(0, false, 1, 2), site(5, false, 2), site(1, true)}, true, true},
+		{"past it through another counter", []FlowSite{site(0, false, 1, 2), site(5, true, 2), site(1, true)}, false, true},
+		{"a loop comes back first", []FlowSite{site(0, false, 0, 1), site(1, true)}, false, true},
+		{"one of two copies", []FlowSite{site(0, false, 1), site(1, true), site(0, true)}, false, true},
+		{"either of two cases", []FlowSite{site(0, false, 1, 2), site(1, true), site(2, true)}, true, true},
+		{"not there", []FlowSite{site(9, true)}, false, false},
+		{"a loop without end", []FlowSite{site(0, false, 1), site(5, false, 1)}, true, true},
+		{"one update for both", []FlowSite{site(3, true)}, true, true},
+		{"one update for both, and one for the first", []FlowSite{site(3, true, 1), site(0, true)}, false, true},
+		{"two rounds at once", []FlowSite{site(4, false, 1), site(1, false, 2), site(1, true)}, true, true},
+		{"two rounds at once, the second with an else", []FlowSite{site(4, false, 1), site(1, true, 2), site(1, true)}, false, true},
+		{"twice before", []FlowSite{site(0, false, 1), site(0, false, 2), site(1, false, 3), site(2, true)}, true, true},
+		{"a loop that only adds", []FlowSite{site(0, false, 1), site(5, false, 0)}, false, true},
+		{"malformed", []FlowSite{site(0, false, 9)}, false, true},
 	} {
-		never, present := IndexFlow(tt.sites).Never(tt.factors)
+		never, present := IndexFlow(tt.sites).Never(weights)
 		if never != tt.never || present != tt.present {
 			t.Errorf("%s: got %v, %v, want %v, %v", tt.name, never, present, tt.never, tt.present)
 		}

@@ -24,19 +24,19 @@ var (
 // The file format, all numbers little endian:
 //
 //	 0  8  magic: 'B' 'P' 'F' 'C' 'O' 'V' 'M' 0x01
-//	 8  4  u32 version, 2
+//	 8  4  u32 version, 3
 //	12  4  u32 CRC-32 (IEEE) of the body
 //	16  8  u64 size of the body in bytes
 //	24     body
 //
 // Body: object id, u8 big endian, u8 counter width, u32 LLVM, u32 N counters, strings clang, source
 // and object, functions (u64 name hash, u64 hash, u32 first, u32 count, u8 fidelity, u8 kind of
-// counter: 0 count, 1 flag), programs, ceil(N/8) bytes of emitted bits, line table, covmap, covfun,
-// names. Strings and byte slices have a u32 length in front, lists a u32 count. Version 1 had neither
-// the kind of counters nor the line table.
+// counter: 0 count, 1 flag), programs, ceil(N/8) bytes of emitted bits, line table, group table, covmap,
+// covfun, names. Strings and byte slices have a u32 length in front, lists a u32 count. Version 1 had neither
+// the kind of counters nor the line table, versions 1 and 2 not the group table.
 const (
 	magic      = "BPFCOVM\x01"
-	version    = 2
+	version    = 3
 	headerSize = 24
 
 	// MaxSize bounds a sidecar. The mapping of a large BPF object is some 100 KB.
@@ -86,6 +86,7 @@ func Encode(w io.Writer, m *Meta) error {
 	}
 	b = append(b, bits...)
 	str(string(appendLineTable(nil, m)))
+	str(string(appendGroupTable(nil, m)))
 	str(string(m.Covmap))
 	str(string(m.Covfun))
 	str(string(m.Names))
@@ -167,9 +168,12 @@ func decodeBody(body []byte, version uint32) (*Meta, error) {
 		m.Programs = append(m.Programs, Program{Name: string(c.sized()), Section: string(c.sized())})
 	}
 	m.Emitted = unpackBits(c.bytes((m.NumCounters+7)/8), m.NumCounters)
-	var lines []byte
+	var lines, groups []byte
 	if version > 1 {
 		lines = c.sized()
+	}
+	if version > 2 {
+		groups = c.sized()
 	}
 	m.Covmap = bytes.Clone(c.sized())
 	m.Covfun = bytes.Clone(c.sized())
@@ -183,6 +187,9 @@ func decodeBody(body []byte, version uint32) (*Meta, error) {
 	err := m.check()
 	if err == nil {
 		err = parseLineTable(lines, m)
+	}
+	if err == nil {
+		err = parseGroupTable(groups, m)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)

@@ -22,7 +22,7 @@ func sample() *Meta {
 		Source:       "src/probe.bpf.c",
 		Object:       "probe.bpf.o",
 		CounterWidth: 8,
-		NumCounters:  10,
+		NumCounters:  12,
 		Functions: []Func{
 			{NameHash: 1 << 63, Hash: 2, First: 0, Count: 7, Fidelity: Region},
 			{NameHash: 3, Hash: 4, First: 7, Count: 3, Fidelity: Probe, Flag: true},
@@ -30,7 +30,8 @@ func sample() *Meta {
 		},
 		LineCounters: []LineCounter{{Counter: 8, Lines: []FuncLine{{2, 7}, {2, 300}}}, {Counter: 9, Lines: []FuncLine{{2, 8}}}},
 		UnsureLines:  []FuncLine{{2, 8}},
-		Emitted:      []bool{true, false, true, true, false, false, false, false, true, true},
+		Emitted:      []bool{true, false, true, true, false, false, false, false, true, true, true, true},
+		Groups:       []Group{{[]Member{{0, 1}, {2, 300}}}, {[]Member{{7, 1}}}},
 		Programs:     []Program{{Name: "on_open", Section: "fentry/do_sys_openat2"}},
 		Covmap:       []byte{1, 2, 3},
 		Covfun:       []byte{4},
@@ -76,7 +77,7 @@ func TestRoundTrip(t *testing.T) {
 // TestLayout pins the first bytes of the format, so that a change of it is a decision.
 func TestLayout(t *testing.T) {
 	b := encode(t, sample())
-	want := append([]byte("BPFCOVM\x01"), 2, 0, 0, 0)
+	want := append([]byte("BPFCOVM\x01"), 3, 0, 0, 0)
 	if !bytes.HasPrefix(b, want) {
 		t.Errorf("header: got % x, want % x", b[:12], want)
 	}
@@ -89,7 +90,7 @@ func TestLayout(t *testing.T) {
 	if want := []byte{0x3f, 0xa1}; !bytes.HasPrefix(b[24:], want) {
 		t.Errorf("object id: got % x", b[24:40])
 	}
-	if got, want := b[40:50], []byte{1, 8, 19, 0, 0, 0, 10, 0, 0, 0}; !bytes.Equal(got, want) {
+	if got, want := b[40:50], []byte{1, 8, 19, 0, 0, 0, 12, 0, 0, 0}; !bytes.Equal(got, want) {
 		t.Errorf("fixed fields: got % x, want % x", got, want)
 	}
 }
@@ -144,7 +145,7 @@ func TestDecodeErrors(t *testing.T) {
 func TestEncodeErrors(t *testing.T) {
 	m := sample()
 	m.Emitted = m.Emitted[:3]
-	if err := Encode(&bytes.Buffer{}, m); err == nil || !strings.Contains(err.Error(), "10 counters but 3") {
+	if err := Encode(&bytes.Buffer{}, m); err == nil || !strings.Contains(err.Error(), "12 counters but 3") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -101,7 +101,7 @@ func sectionData(f *elf.File, name string) ([]byte, error) {
 
 const (
 	tableMagic      = "BPFCOVF\x01"
-	tableVersion    = 2
+	tableVersion    = 3 // 2 had no group table
 	tableHeaderSize = 40
 	tableFuncSize   = 32
 )
@@ -130,8 +130,9 @@ func decodeTables(b []byte, order binary.ByteOrder) ([]*Meta, error) {
 
 func decodeTable(b []byte, order binary.ByteOrder) (*Meta, error) {
 	c := &cursor{b: b[8:], order: order}
-	if v := c.u16(); v != tableVersion {
-		return nil, fmt.Errorf("%w: version %d, this bpfcov knows %d", ErrNotSupported, v, tableVersion)
+	v := c.u16()
+	if v < 2 || v > tableVersion {
+		return nil, fmt.Errorf("%w: version %d, this bpfcov knows 2 and %d", ErrNotSupported, v, tableVersion)
 	}
 	m := &Meta{CounterWidth: int(c.u16())}
 	n := c.u32()
@@ -152,13 +153,20 @@ func decodeTable(b []byte, order binary.ByteOrder) (*Meta, error) {
 	}
 	m.Emitted = unpackBits(c.bytes((m.NumCounters+7)/8), m.NumCounters)
 	lines := c.sized()
+	var groups []byte
+	if v > 2 {
+		groups = c.sized()
+	}
 	if c.err != nil {
 		return nil, c.err
 	}
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	return m, parseLineTable(lines, m)
+	if err := parseLineTable(lines, m); err != nil {
+		return nil, err
+	}
+	return m, parseGroupTable(groups, m)
 }
 
 // unit is the mapping of one compile unit of a linked object.

@@ -12,15 +12,15 @@ import (
 )
 
 // table builds a block of __bpfcov_fun by the picture in llvm-pass/include/bpfcov/Layout.h.
-func table(order binary.AppendByteOrder, id byte, counters uint32, emitted, lines []byte, funcs ...Func) []byte {
+func table(order binary.AppendByteOrder, id byte, counters uint32, emitted, lines, groups []byte, funcs ...Func) []byte {
 	b := []byte("BPFCOVF\x01")
-	b = order.AppendUint16(b, 2)
+	b = order.AppendUint16(b, 3)
 	b = order.AppendUint16(b, 8)
 	b = order.AppendUint32(b, counters)
 	b = append(b, id)
 	b = append(b, make([]byte, 15)...)
 	b = order.AppendUint32(b, uint32(len(funcs)))
-	b = order.AppendUint32(b, uint32(40+32*len(funcs)+(len(emitted)+4+len(lines)+7)/8*8))
+	b = order.AppendUint32(b, uint32(40+32*len(funcs)+(len(emitted)+4+len(lines)+4+len(groups)+7)/8*8))
 	for _, f := range funcs {
 		b = order.AppendUint64(b, f.NameHash)
 		b = order.AppendUint64(b, f.Hash)
@@ -31,6 +31,8 @@ func table(order binary.AppendByteOrder, id byte, counters uint32, emitted, line
 	b = append(b, emitted...)
 	b = order.AppendUint32(b, uint32(len(lines)))
 	b = append(b, lines...)
+	b = order.AppendUint32(b, uint32(len(groups)))
+	b = append(b, groups...)
 	for len(b)%8 != 0 {
 		b = append(b, 0)
 	}
@@ -43,20 +45,26 @@ func TestDecodeTables(t *testing.T) {
 			first := Func{NameHash: 11, Hash: 12, First: 0, Count: 8, Fidelity: Region}
 			second := Func{NameHash: 21, Hash: 22, First: 8, Fidelity: Line, Flag: true}
 			// Counters 8 and 9 are for lines 3, and 4 and 300, of function 1; line 300 is unsure.
-			b := table(order, 7, 10, []byte{0b101, 0b11}, []byte{2, 8, 1, 1, 3, 1, 2, 1, 4, 1, 0xac, 2, 1, 1, 0xac, 2}, first, second)
-			b = append(b, table(order, 8, 0, nil, nil)...)
+			// Counter 10 is for 0 and twice for 3, counter 11 for 2.
+			b := table(order, 7, 12, []byte{0b101, 0b1111}, []byte{2, 8, 1, 1, 3, 1, 2, 1, 4, 1, 0xac, 2, 1, 1, 0xac, 2}, []byte{2, 2, 0, 1, 3, 2, 1, 2, 1}, first, second)
+			b = append(b, table(order, 8, 0, nil, nil, nil)...)
+			old := table(order, 9, 1, []byte{1}, nil, nil, Func{Count: 1}) // by a bpfcov before groups
+			order.(binary.ByteOrder).PutUint16(old[8:], 2)
+			b = append(b, old...)
 			got, err := decodeTables(b, order.(binary.ByteOrder))
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := []*Meta{
 				{
-					ObjectID: ObjectID{7}, CounterWidth: 8, NumCounters: 10, Functions: []Func{first, second},
-					Emitted:      []bool{true, false, true, false, false, false, false, false, true, true},
+					ObjectID: ObjectID{7}, CounterWidth: 8, NumCounters: 12, Functions: []Func{first, second},
+					Emitted:      []bool{true, false, true, false, false, false, false, false, true, true, true, true},
 					LineCounters: []LineCounter{{8, []FuncLine{{1, 3}}}, {9, []FuncLine{{1, 4}, {1, 300}}}},
 					UnsureLines:  []FuncLine{{1, 300}},
+					Groups:       []Group{{[]Member{{0, 1}, {3, 2}}}, {[]Member{{2, 1}}}},
 				},
 				{ObjectID: ObjectID{8}, CounterWidth: 8, Emitted: []bool{}},
+				{ObjectID: ObjectID{9}, CounterWidth: 8, NumCounters: 1, Functions: []Func{{Count: 1}}, Emitted: []bool{true}},
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -67,7 +75,7 @@ func TestDecodeTables(t *testing.T) {
 
 func TestDecodeTableErrors(t *testing.T) {
 	le := binary.LittleEndian
-	good := table(le, 1, 3, []byte{7}, []byte{1, 2, 1, 0, 9, 0}, Func{Count: 2})
+	good := table(le, 1, 4, []byte{15}, []byte{1, 2, 1, 0, 9, 0}, []byte{1, 1, 0, 2}, Func{Count: 2})
 	edit := func(f func(b []byte)) []byte { b := bytes.Clone(good); f(b); return b }
 	for _, tc := range []struct {
 		name string
@@ -75,7 +83,7 @@ func TestDecodeTableErrors(t *testing.T) {
 		want string
 	}{
 		{"cut header", good[:39], "no function table"},
-		{"cut", good[:len(good)-8], "table of 88 bytes in 80"},
+		{"cut", good[:len(good)-8], "table of 96 bytes in 88"},
 		{"magic", edit(func(b []byte) { b[0] = 'X' }), "no function table"},
 		{"version", edit(func(b []byte) { b[8] = 9 }), "version 9"},
 		{"width", edit(func(b []byte) { b[10] = 3 }), "counter width 3"},
@@ -86,11 +94,19 @@ func TestDecodeTableErrors(t *testing.T) {
 		{"bitmap", edit(func(b []byte) { le.PutUint32(b[12:], 8000) }), "1000 bytes wanted"},
 		{"range", edit(func(b []byte) { le.PutUint32(b[12:], 1) }), "function 0 has counters 0 to 2, the object has 1"},
 		{"fidelity", edit(func(b []byte) { b[64] = 9 }), "fidelity(9)"},
-		{"line counter", edit(func(b []byte) { b[78] = 3 }), "line table: counter 3 after 0, the object has 3"},
+		{"line counter", edit(func(b []byte) { b[78] = 4 }), "line table: counter 4 after 0, the object has 4"},
 		{"function of a line", edit(func(b []byte) { b[80] = 1 }), "a line of function 1, there are 1"},
 		{"lines", edit(func(b []byte) { b[79] = 9 }), "line table: 9 elements of 2 bytes"},
-		{"line table cut", edit(func(b []byte) { b[73] = 5 }), "line table: truncated"},
-		{"line table long", edit(func(b []byte) { b[73] = 7 }), "line table: 1 bytes too many"},
+		{"line table cut", edit(func(b []byte) { b[8], b[73] = 2, 5 }), "line table: truncated"},
+		{"line table long", edit(func(b []byte) { b[8], b[73] = 2, 7 }), "line table: 1 bytes too many"},
+		{"groups", edit(func(b []byte) { b[87] = 9 }), "group table: 9 elements of 3 bytes"},
+		{"group of nothing", edit(func(b []byte) { b[88] = 0 }), "group table: a group of nothing"},
+		{"members", edit(func(b []byte) { b[88] = 9 }), "group table: 9 elements of 2 bytes"},
+		{"member is a group", edit(func(b []byte) { b[89] = 3 }), "group table: counter 3 2 times, those of groups start at 3"},
+		{"no times", edit(func(b []byte) { b[90] = 0 }), "group table: counter 0 0 times"},
+		{"group table cut", edit(func(b []byte) { b[83] = 2 }), "group table: 1 elements of 3 bytes"},
+		{"group table long", edit(func(b []byte) { b[83] = 5 }), "group table: 1 bytes too many"},
+		{"function over groups", edit(func(b []byte) { b[60] = 4 }), "group table: function 0 has counters 0 to 4, those of groups start at 3"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := decodeTables(tc.data, le)
@@ -208,8 +224,8 @@ func TestFromELFErrors(t *testing.T) {
 }
 
 func FuzzTables(f *testing.F) {
-	f.Add(table(binary.LittleEndian, 1, 3, []byte{7}, []byte{1, 2, 1, 0, 9, 0}, Func{Count: 3}), false)
-	f.Add(table(binary.BigEndian, 1, 3, []byte{7}, nil, Func{Count: 3}), true)
+	f.Add(table(binary.LittleEndian, 1, 3, []byte{7}, []byte{1, 2, 1, 0, 9, 0}, nil, Func{Count: 3}), false)
+	f.Add(table(binary.BigEndian, 1, 3, []byte{7}, nil, nil, Func{Count: 3}), true)
 	f.Fuzz(func(t *testing.T, b []byte, big bool) {
 		order := binary.ByteOrder(binary.LittleEndian)
 		if big {

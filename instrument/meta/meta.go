@@ -112,7 +112,7 @@ type Meta struct {
 	// NumCounters is the number of counters in the object's block.
 	NumCounters int
 	Functions   []Func
-	// Emitted has one element a counter: false when no update of it survived the optimiser, so
+	// Emitted has one element a counter: false when no update for it survived the optimiser, so
 	// that no kernel can ever count it (the compiler proved it unreachable, or the function is
 	// not used).
 	Emitted []bool
@@ -120,6 +120,9 @@ type Meta struct {
 	// of which the optimiser dropped some copy: if no counter says that they ran, nobody knows.
 	LineCounters []LineCounter
 	UnsureLines  []FuncLine
+	// Groups are what the last counters stand for, see [Group]. What a counter of a function counted is its own
+	// count and those of the groups that it is in.
+	Groups []Group
 	// Programs are the object's programs in symbol order.
 	Programs []Program
 	// Covmap, Covfun and Names are the raw sections __llvm_covmap, __llvm_covfun and

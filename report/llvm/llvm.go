@@ -36,6 +36,7 @@ func WriteProfile(w io.Writer, m *meta.Meta, c *collect.ObjectCounters) error {
 	if err != nil {
 		return fmt.Errorf("object %s: %w", m.ObjectID.Short(), err)
 	}
+	c = c.Ungroup(m)
 	b := bufio.NewWriter(w)
 	for _, f := range mapping.Functions {
 		i := slices.IndexFunc(m.Functions, func(x meta.Func) bool { return x.NameHash == f.NameHash && x.Hash == f.Hash })

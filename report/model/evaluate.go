@@ -86,6 +86,7 @@ func (b *builder) reasons(i int) (*evaluatedCell, error) {
 			if err := o.check(x.c, cell.Cell); err != nil {
 				return nil, err
 			}
+			x.c = x.c.Ungroup(o.meta)
 		}
 		if err := x.reasons(w, e.negative(o)); err != nil {
 			return nil, fmt.Errorf("object %s: %w", o.name(), err)

@@ -60,7 +60,8 @@ func (a *ranks) flow(i int) *flowIndex {
 }
 
 // fate asks the flow of every loaded program that has the counters which are added: when each of their
-// updates is followed by one of those which are subtracted, the difference is never more than 0.
+// updates is followed by one of those which are subtracted, the difference is never more than 0. Flows have the counters of
+// the block, some of which count for several.
 func (r *functionRanks) fate(expression covmap.Counter) fate {
 	c := r.a.counters
 	if c == nil || len(c.Flows) == 0 {
@@ -74,13 +75,18 @@ func (r *functionRanks) fate(expression covmap.Counter) fate {
 	if factors == nil {
 		return fateUnknown
 	}
-	signs := make(map[uint32]int, len(factors)) // by number in the object
+	weights := make(map[uint32]collect.Weight, len(factors)) // by index in the block
+	weigh := func(counter uint32, n int) {
+		w := weights[counter]
+		weights[counter] = collect.Weight{N: w.N + n, Adds: w.Adds || n > 0}
+	}
 	count := uint64(0)
 	for id, n := range factors {
-		if n < -1 || n > 1 {
-			return fateUnknown // following once is not enough
+		counter := uint32(first) + id
+		weigh(counter, n)
+		for _, g := range r.a.groups[counter] {
+			weigh(g.Counter, n*int(g.Times))
 		}
-		signs[uint32(first)+id] = n
 		count += uint64(n) * c.Counts[first+int(id)]
 	}
 	if int64(count) > 0 {
@@ -91,14 +97,14 @@ func (r *functionRanks) fate(expression covmap.Counter) fate {
 		if c.Flows[i].Unknown {
 			return fateUnknown
 		}
-		never, present := r.a.flow(i).after.Never(signs)
+		never, present := r.a.flow(i).after.Never(weights)
 		if !present {
 			continue
 		}
 		if !never {
 			return fateLive
 		}
-		if before, _ := r.a.flow(i).before.Never(signs); !before {
+		if before, _ := r.a.flow(i).before.Never(weights); !before {
 			result = fateNever
 		} else if result == fateUnknown {
 			result = fateCompiler

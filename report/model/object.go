@@ -29,6 +29,8 @@ type object struct {
 	files []string
 	// lines has the functions at "line" fidelity.
 	lines map[*covmap.Function]*lineTable
+	// groups are those that a counter is in: the group's counter, and how often it means this one.
+	groups map[uint32][]meta.Member
 	// layout says where each thing of the object's coverage goes in the report, see place.
 	layout []fileLayout
 }
@@ -105,6 +107,12 @@ func openObject(m *meta.Meta) (*object, error) {
 	}
 	slices.Sort(o.files)
 	o.files = slices.Compact(o.files)
+	o.groups = map[uint32][]meta.Member{}
+	for i, g := range m.Groups {
+		for _, x := range g.Members {
+			o.groups[x.Counter] = append(o.groups[x.Counter], meta.Member{Counter: uint32(m.FirstGroup() + i), Times: x.Times})
+		}
+	}
 	for i := range m.Programs {
 		o.programs[m.Programs[i].Name] = &m.Programs[i]
 	}
@@ -142,7 +150,7 @@ func (o *object) ranks(c *collect.ObjectCounters, w *words) *ranks {
 	removed := newValue(rankRemoved|rankDirect, w.text("removed by the compiler"))
 	unused := newValue(rankUnused|rankDirect, w.text("not used by this object"))
 	off := newValue(rankFolded|rankDirect, w.text("not instrumented"))
-	a := &ranks{counters: c, unsure: newValue(rankUnsure, w.text("merged away by the optimiser")), first: func(f *covmap.Function) int {
+	a := &ranks{counters: c, groups: o.groups, unsure: newValue(rankUnsure, w.text("merged away by the optimiser")), first: func(f *covmap.Function) int {
 		if x := o.counters[f]; x != nil {
 			return int(x.First)
 		}

@@ -3,6 +3,7 @@ package model
 import (
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/instrument/covmap"
+	"github.com/bpfcov/bpfcov/instrument/meta"
 )
 
 // A value says why a counter is 0: its rank in the upper half and the [Reason] in the lower one, so
@@ -86,6 +87,8 @@ type ranks struct {
 	unsure value
 	// counters are those of the object in the cell, nil when it was never loaded.
 	counters *collect.ObjectCounters
+	// groups are those that a counter is in, by its index in the block: the group's counter, and how often.
+	groups map[uint32][]meta.Member
 	// first is the index of the first counter of f in counters, -1 when it has none.
 	first func(f *covmap.Function) int
 

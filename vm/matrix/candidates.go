@@ -179,6 +179,7 @@ func (m metas) functions(sets []collect.CounterSet, dirs []string) []function {
 		if d == nil {
 			continue
 		}
+		s = s.Ungroup(d.meta)
 		for i, f := range d.meta.Functions {
 			if d.functions[i].name != "" && s.Overlaps(f.First, f.Count) {
 				all = append(all, d.functions[i])
