@@ -80,6 +80,24 @@ func clangs() []string {
 // BPFCOV_, for the environment.
 func build(t *testing.T, compiler string, options ...string) *truth {
 	t.Helper()
+	b := buildSource(t, compiler, "testdata/truth.bpf.c", append([]string{"-O2", "-Wall", "-Werror"}, options...)...)
+	for _, name := range []string{"truth.bpf.c", "truth.h"} {
+		f, err := os.Open(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.wants[name], err = ParseWants(f)
+		f.Close()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	return b
+}
+
+// buildSource is build for any source.
+func buildSource(t *testing.T, compiler, source string, options ...string) *truth {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("loading BPF programs needs root")
 	}
@@ -95,7 +113,7 @@ func build(t *testing.T, compiler string, options ...string) *truth {
 	}
 	b.loader = filepath.Join(tools, "loader")
 	env := []string{"BPFCOV_META_DIR=" + b.metaDir, "BPFCOV_CLANG=" + compiler, "BPFCOV_POLICY=none"}
-	args := []string{"-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-c", "testdata/truth.bpf.c", "-o", b.object}
+	args := []string{"-g", "-target", "bpf", "-c", source, "-o", b.object}
 	for _, o := range options {
 		if strings.HasPrefix(o, "BPFCOV_") {
 			env = append(env, o)
@@ -104,17 +122,6 @@ func build(t *testing.T, compiler string, options ...string) *truth {
 		}
 	}
 	run(t, env, filepath.Join(tools, "bpfcov-clang"), args...)
-	for _, name := range []string{"truth.bpf.c", "truth.h"} {
-		f, err := os.Open(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.wants[name], err = ParseWants(f)
-		f.Close()
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-	}
 	return b
 }
 

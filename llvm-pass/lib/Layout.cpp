@@ -78,13 +78,30 @@ std::string functionTable(const CoverageData &Data, unsigned Width, const Object
   W.number(Data.NumCounters, 4);
   W.bytes(ArrayRef<uint8_t>(ID.data(), ID.size()));
   W.number(Data.Functions.size(), 4);
-  uint32_t Bytes = (Data.NumCounters + 7) / 8 + 4 + Data.Lines.size();
+  uint32_t Bytes = (Data.NumCounters + 7) / 8 + 8 + Data.Lines.size() + Data.Groups.size();
   W.number(CounterHeaderSize + Data.Functions.size() * FunctionRecordSize + alignTo8(Bytes), 4);
   functionRecords(W, Data);
   W.bytes(bitmap(Emitted));
   W.number(Data.Lines.size(), 4);
   W.bytes(Data.Lines);
+  W.number(Data.Groups.size(), 4);
+  W.bytes(Data.Groups);
   W.pad(8);
+  return W.take();
+}
+
+std::string groupTable(const std::vector<CounterGroup> &Groups) {
+  if (Groups.empty())
+    return "";
+  ByteWriter W(/*LittleEndian=*/true);
+  W.uleb(Groups.size());
+  for (const CounterGroup &Group : Groups) {
+    W.uleb(Group.size());
+    for (const auto &Member : Group) {
+      W.uleb(Member.first);
+      W.uleb(Member.second);
+    }
+  }
   return W.take();
 }
 
@@ -96,7 +113,7 @@ ObjectID objectID(const Module &M, const CoverageData &Data, unsigned Width,
     W.number(S.size(), 8);
     W.bytes(S);
   };
-  Text("bpfcov object id 2");
+  Text("bpfcov object id 3");
   Text(LLVM_VERSION_STRING);
   W.number(M.getDataLayout().isLittleEndian(), 1);
   W.number(Width, 2);
@@ -108,6 +125,7 @@ ObjectID objectID(const Module &M, const CoverageData &Data, unsigned Width,
   W.number(Data.NumCounters, 4);
   Text(bitmap(Emitted));
   Text(Data.Lines);
+  Text(Data.Groups);
   // The sidecar lists the programs, and their sections need not show in the mapping.
   for (const Function &F : M) {
     if (F.isDeclaration() || !F.hasSection())

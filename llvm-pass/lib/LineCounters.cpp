@@ -1,6 +1,7 @@
 //===- LineCounters.cpp -----------------------------------------------------===//
 
 #include "bpfcov/LineCounters.h"
+#include "bpfcov/Calls.h"
 #include "bpfcov/Compat.h"
 #include "bpfcov/Layout.h"
 #include "llvm/ADT/DenseMap.h"
@@ -17,18 +18,6 @@ using namespace llvm;
 namespace bpfcov {
 
 namespace {
-/// BPF_FUNC_tail_call of include/uapi/linux/bpf.h: what follows the call runs only when it fails.
-constexpr uint64_t HelperTailCall = 12;
-
-bool isTailCall(const Instruction &I) {
-  auto *CB = dyn_cast<CallBase>(&I);
-  auto *CE = CB ? dyn_cast<ConstantExpr>(CB->getCalledOperand()->stripPointerCasts()) : nullptr;
-  if (!CE || CE->getOpcode() != Instruction::IntToPtr)
-    return false;
-  auto *Number = dyn_cast<ConstantInt>(CE->getOperand(0));
-  return Number && Number->equalsInt(HelperTailCall);
-}
-
 /// Whether I is code: what is left of it in the object runs.
 bool isCode(const Instruction &I) {
   if (isa<PHINode>(I) || isa<AllocaInst>(I))

@@ -5,6 +5,7 @@
 #include "bpfcov/Compat.h"
 #include "bpfcov/CoverageData.h"
 #include "bpfcov/Diagnostics.h"
+#include "bpfcov/Groups.h"
 #include "bpfcov/Layout.h"
 #include "bpfcov/LineCounters.h"
 #include "bpfcov/Marker.h"
@@ -15,12 +16,16 @@
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/PatternMatch.h"
+#include "llvm/Support/CommandLine.h"
 #include "llvm/Transforms/Utils/BasicBlockUtils.h"
 #include "llvm/Transforms/Utils/ModuleUtils.h"
-#include <memory>
 
 using namespace llvm;
 using namespace llvm::PatternMatch;
+
+// For tests: what updates of their own say must be what groups say.
+static cl::opt<bool> GroupUpdates("bpfcov-group", cl::Hidden, cl::init(true),
+                                  cl::desc("One update for all that always happen together"));
 
 namespace bpfcov {
 
@@ -45,8 +50,8 @@ private:
   bool lowerChoice(CallInst &Marker);
   void update(IRBuilder<> &B, uint32_t Index, Value *Step);
   void updateWithStep(Instruction *Before, uint32_t Index, const CallInst &Marker);
+  void group();
   void finish();
-
 
   Module &M;
   CoverageData &Data;
@@ -57,7 +62,7 @@ private:
   std::vector<LineSite> LineSites;
   uint32_t FirstLine = 0; ///< the counter of LineSites[0]
   GlobalVariable *Counters = nullptr;
-  std::unique_ptr<UpdateEmitter> Updates;
+  UpdatePlan Updates;
 };
 
 /// The index of a marker that is a constant, as it always should be.
@@ -128,7 +133,6 @@ void Lowering::placeLines() {
   for (size_t I = 0; I < LineSites.size(); ++I)
     if (LineSites[I].Flag)
       Flags.set(FirstLine + I);
-  Width = Data.NumCounters && Flags.all() ? 1 : 8;
 }
 
 void Lowering::createCounters() {
@@ -144,11 +148,10 @@ void Lowering::createCounters() {
   Counters->setAlignment(Align(8));
   // Programs share the array through the section: nothing may split or drop it.
   appendToCompilerUsed(M, {Counters});
-  Updates = std::make_unique<UpdateEmitter>(Counters, Width, Flags, Baseline);
 }
 
 void Lowering::update(IRBuilder<> &B, uint32_t Index, Value *Step) {
-  Updates->plan(B, Index, Step);
+  planUpdate(Updates, B, Index, Step);
   Emitted.set(Index);
 }
 
@@ -304,15 +307,29 @@ void Lowering::lowerMarkers() {
   }
 }
 
+/// Gives updates that always happen together one counter.
+void Lowering::group() {
+  if (Baseline || !GroupUpdates)
+    return;
+  std::vector<CounterGroup> Groups = groupUpdates(Updates, Flags, FirstLine, Data.NumCounters);
+  Emitted.resize(Data.NumCounters + Groups.size(), true);
+  for (const CounterGroup &G : Groups)
+    Flags.push_back(Flags.test(G.begin()->first));
+  Data.NumCounters += Groups.size();
+  Data.Groups = groupTable(Groups);
+}
+
 void Lowering::run() {
   placeLines();
-  createCounters();
   lowerMarkers();
   for (size_t I = 0; I < LineSites.size(); ++I) {
     IRBuilder<> B(LineSites[I].Before); // takes over the debug location
     update(B, FirstLine + I, B.getInt64(1));
   }
-  Updates->emit();
+  group();
+  Width = Data.NumCounters && Flags.all() ? 1 : 8;
+  createCounters();
+  UpdateEmitter(Counters, Width, Flags, Baseline).emit(std::move(Updates));
   finish();
 }
 } // namespace

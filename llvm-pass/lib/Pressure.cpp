@@ -1,6 +1,7 @@
 //===- Pressure.cpp ---------------------------------------------------------===//
 
 #include "bpfcov/Pressure.h"
+#include "bpfcov/Calls.h"
 #include "llvm/ADT/BitVector.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/PostOrderIterator.h"
@@ -13,11 +14,6 @@
 using namespace llvm;
 
 namespace bpfcov {
-
-bool isRealCall(const Instruction &I) {
-  auto *CB = dyn_cast<CallBase>(&I);
-  return CB && !CB->isInlineAsm() && !isa<IntrinsicInst>(CB);
-}
 
 namespace {
 /// Registers that survive calls, r6 to r9, and all that a program has for its values (RFC 9669, section 2).

@@ -1,6 +1,7 @@
 //===- UpdateEmitter.cpp ----------------------------------------------------===//
 
 #include "bpfcov/UpdateEmitter.h"
+#include "bpfcov/Calls.h"
 #include "bpfcov/Compat.h"
 #include "bpfcov/Layout.h"
 #include "bpfcov/Pressure.h"
@@ -40,13 +41,14 @@ bool startsQuietLoop(const BasicBlock &BB, const LoopInfo &LI) {
 }
 } // namespace
 
-void UpdateEmitter::plan(IRBuilder<> &B, uint32_t Index, Value *Step) {
+void planUpdate(UpdatePlan &Plan, IRBuilder<> &B, uint32_t Index, Value *Step) {
   auto *FT = FunctionType::get(B.getVoidTy(), false);
   Instruction *I = B.CreateCall(InlineAsm::get(FT, "", "", /*hasSideEffects=*/true));
   Plan[I] = {Index, Step};
 }
 
-void UpdateEmitter::emit() {
+void UpdateEmitter::emit(UpdatePlan Updates) {
+  Plan = std::move(Updates);
   SmallSetVector<Function *, 16> Functions;
   for (auto &Entry : Plan)
     Functions.insert(Entry.first->getFunction());
@@ -82,13 +84,16 @@ bool UpdateEmitter::emitWithOneLoad(Function &F) {
   SmallVector<Instruction *, 32> Places;
   BasicBlock *Home = nullptr;
   for (Instruction &I : instructions(F)) {
-    if (!Plan.count(&I))
+    auto Planned = Plan.find(&I);
+    if (Planned == Plan.end() || !Planned->second.Step)
       continue;
     if (!DT.isReachableFromEntry(I.getParent()))
       return false;
     Places.push_back(&I);
     Home = Home ? DT.findNearestCommonDominator(Home, I.getParent()) : I.getParent();
   }
+  if (!Home)
+    return true;
   auto Before = find_if(*Home, [&](Instruction &I) { return Plan.count(&I) || I.isTerminator(); });
   IRBuilder<> B(&*Before);
   Registers R;
@@ -182,6 +187,11 @@ void UpdateEmitter::emit(Instruction *At, const Update &U, Registers &R) {
   }
   if (!R.Base)
     R.Base = loadBase(B);
+  if (!U.Step) {
+    if (!R.One)
+      R.One = loadOne(B);
+    return;
+  }
   Value *Base = R.Base;
   if (Offset > MaxOffset) {
     Base = B.CreateInBoundsGEP(B.getInt8Ty(), Base, B.getInt64(Offset));

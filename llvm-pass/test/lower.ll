@@ -42,7 +42,7 @@ define void @f(i1 %c, i64 %n) {
 ; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[BASE]], i64 %[[W]], i64 56)
   %w = inttoptr i64 %n to ptr
   call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 2 to ptr), ptr @__bpfcov_marker, ptr null, i32 0, ptr %w) nomerge
-; Several of one counter side by side stay several: who follows whom is told from them.
+; Updates by other numbers than 1 are not grouped.
 ; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[BASE]], i64 4294967295, i64 64)
 ; CHECK-NEXT: call void asm sideeffect "lock {{.*}}(ptr %[[BASE]], i64 3, i64 64)
   call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 3 to ptr), ptr @__bpfcov_marker, ptr null, i32 -1, ptr null) nomerge
@@ -82,19 +82,19 @@ define void @negated(i1 %c) {
 ; way leads by.
 ; CHECK-LABEL: define i64 @call
 ; CHECK: asm sideeffect "$0 = $1 ll"
-; CHECK: call void @f
+; CHECK: call void @other
 ; CHECK: asm sideeffect "$0 = $1 ll"
 ; CHECK: [[THEN:then]]:
-; CHECK: call void @f
+; CHECK: call void @other
 ; CHECK: join:
 ; CHECK: asm sideeffect "$0 = $1 ll"
 define i64 @call(i1 %c, i64 %x, i64 %y) {
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
-  call void @f(i1 %c, i64 0)
+  call void @other(i1 %c, i64 0)
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
   br i1 %c, label %then, label %join
 then:
-  call void @f(i1 %c, i64 0)
+  call void @other(i1 %c, i64 0)
   br label %join
 join:
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
@@ -120,7 +120,7 @@ declare void @llvm.sideeffect()
 ; CHECK-NEXT: %[[O:.*]] = call i64 asm sideeffect "$0 = 1"
 ; CHECK-NEXT: br i1
 ; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[B]], i64 %[[O]], i64 40)
-; CHECK: call void @f
+; CHECK: call void @other
 ; CHECK-NOT: asm sideeffect "$0 =
 ; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[B]], i64 %[[O]], i64 48)
 ; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[B]], i64 %[[O]], i64 56)
@@ -128,7 +128,7 @@ define i64 @spare(i1 %c, i64 %x, i64 %y) {
   br i1 %c, label %then, label %else
 then:
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
-  call void @f(i1 true, i64 0)
+  call void @other(i1 true, i64 0)
   call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 1 to ptr), ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
   ret i64 %x
 else:
@@ -147,6 +147,7 @@ define void @ignored(ptr %ctx) {
   ret void
 }
 declare void @g(ptr, i64)
+declare void @other(i1, i64)
 
 ; Annotations of the user's own are not ours.
 ; CHECK-LABEL: define void @foreign

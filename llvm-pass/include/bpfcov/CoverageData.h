@@ -48,7 +48,8 @@ struct CoverageData {
   std::string Names;  ///< contents of section __llvm_prf_names, not compressed
   std::vector<FunctionCounters> Functions;
   uint32_t NumCounters = 0;
-  std::string Lines; ///< which counter is for which lines at "line", see Layout.h
+  std::string Lines;  ///< which counter is for which lines at "line", see Layout.h
+  std::string Groups; ///< which counters stand for several others, see Layout.h
 
   /// Gives each function its counters.
   void place();

@@ -18,18 +18,21 @@
 //
 // Function table, section __bpfcov_fun (not allocated):
 //    0  8  magic 'B' 'P' 'F' 'C' 'O' 'V' 'F' 0x01
-//    8  2  version (2)       10 2 counter width      12 4 N
+//    8  2  version (3)       10 2 counter width      12 4 N
 //   16 16  object id
 //   32  4  number of functions F
 //   36  4  size of the block, a multiple of 8
 //   40     F times: u64 name hash, u64 structural hash, u32 first, u32 count, u8 fidelity,
 //          u8 kind of counter (0 count, 1 flag), 6 zeros
-//   ..     ceil(N/8) bytes, bit i set when an update of counter i was emitted
+//   ..     ceil(N/8) bytes, bit i set when an update for counter i was emitted
 //   ..     line table: u32 size in bytes, then ULEB128 numbers: how many counters are for lines,
 //          and for each its index less that of the one before (of the first: its index), how many
 //          lines and for each line the index of its function and the line in the function's first
 //          file; then how many lines are unsure (some copy of their code lost them), and for each
 //          the index of its function and the line
+//   ..     group table: u32 size in bytes, then ULEB128 numbers: how many groups G, then for each how
+//          many counters, and for each of these its index and how often it is meant. Counter
+//          N - G + i counts for those of group i, on top of what they count themselves.
 //   ..     zero-padded to 8
 //
 //===----------------------------------------------------------------------===//
@@ -38,6 +41,7 @@
 #define BPFCOV_LAYOUT_H
 
 #include "bpfcov/CoverageData.h"
+#include "bpfcov/Groups.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/BitVector.h"
 #include <array>
@@ -48,7 +52,7 @@ namespace bpfcov {
 
 constexpr unsigned CounterHeaderSize = 40;
 constexpr uint16_t LayoutVersion = 1; ///< of the counter block
-constexpr uint16_t TableVersion = 2;
+constexpr uint16_t TableVersion = 3;
 
 using ObjectID = std::array<uint8_t, 16>;
 
@@ -79,6 +83,9 @@ uint32_t counterBlockSize(uint32_t NumCounters, unsigned Width);
 /// The contents of section __bpfcov_fun.
 std::string functionTable(const CoverageData &Data, unsigned Width, const ObjectID &ID,
                           const llvm::BitVector &Emitted, bool LittleEndian);
+
+/// The group table of the layout above. "" when there are none.
+std::string groupTable(const std::vector<CounterGroup> &Groups);
 
 /// Hashes everything that Data, the emitted updates and the object's programs say, and the
 /// compiler's version: two objects with one id can share one sidecar file.

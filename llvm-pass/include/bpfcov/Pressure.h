@@ -7,9 +7,6 @@
 
 namespace bpfcov {
 
-/// Whether I gives the registers r0 to r5 to the kernel or to another function.
-bool isRealCall(const llvm::Instruction &I);
-
 /// How many of the registers that survive calls F leaves free, as far as the IR tells: constants,
 /// addresses of the frame and comparisons that only branch are taken to need none.
 unsigned spareRegisters(llvm::Function &F);

@@ -14,9 +14,6 @@
 //
 // The add is the one without fetch, which every kernel and architecture has, and leaves $one alone.
 //
-// Several updates of one counter side by side, of an unrolled loop, stay several: from which
-// updates follow which readers tell whether code without a counter can run.
-//
 //===----------------------------------------------------------------------===//
 
 #ifndef BPFCOV_UPDATEEMITTER_H
@@ -30,6 +27,18 @@
 
 namespace bpfcov {
 
+/// Adds Step, an i64, to a counter. Without Step it is the place where the registers are best loaded for others.
+struct Update {
+  uint32_t Index;
+  llvm::Value *Step;
+};
+
+/// Updates that are to be emitted, each by an instruction that stands in its place: blocks may still be split.
+using UpdatePlan = llvm::MapVector<llvm::Instruction *, Update>;
+
+/// Plans to add Step, an i64, to a counter where B stands.
+void planUpdate(UpdatePlan &Plan, llvm::IRBuilder<> &B, uint32_t Index, llvm::Value *Step);
+
 class UpdateEmitter {
 public:
   /// Flags has a bit for each counter that is one byte. Baseline asks for plain loads and stores.
@@ -37,17 +46,10 @@ public:
                 bool Baseline)
       : Counters(Counters), Width(Width), Flags(Flags), Baseline(Baseline) {}
 
-  /// Plans to add Step, an i64, to a counter where B stands. Blocks may still be split afterwards.
-  void plan(llvm::IRBuilder<> &B, uint32_t Index, llvm::Value *Step);
-
   /// Emits what was planned. The control flow must not change any more.
-  void emit();
+  void emit(UpdatePlan Updates);
 
 private:
-  struct Update {
-    uint32_t Index;
-    llvm::Value *Step;
-  };
   /// What registers hold at one place.
   struct Registers {
     llvm::Instruction *Base = nullptr, *One = nullptr;
@@ -67,7 +69,7 @@ private:
   unsigned Width;
   const llvm::BitVector &Flags;
   bool Baseline;
-  llvm::MapVector<llvm::Instruction *, Update> Plan; ///< by placeholder
+  UpdatePlan Plan;
 };
 
 } // namespace bpfcov

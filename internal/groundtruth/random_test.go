@@ -1,0 +1,255 @@
+package groundtruth
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bpfcov/bpfcov/collect"
+	"github.com/bpfcov/bpfcov/instrument"
+	"github.com/bpfcov/bpfcov/report/model"
+)
+
+// generator writes programs at random with branches, loops, early returns, inlined and called functions, and with what ends a
+// program in its midst: a tail call, or an exception. They run in the place of testdata/truth.bpf.c.
+type generator struct {
+	*rand.Rand
+	b      strings.Builder
+	throws bool
+	left   int // statements that the function may still have
+	loops  int // variables of loops so far
+	inside []string
+}
+
+const randomHead = `#define SEC(name) __attribute__((section(name), used))
+typedef unsigned int u32;
+typedef unsigned long long u64;
+struct xdp_md { u32 data, data_end; };
+static u64 (*random)(void) = (void *)7;
+static long (*tail_call)(void *ctx, void *map, u32 index) = (void *)12;
+extern void bpf_throw(u64 cookie) SEC(".ksyms");
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+const volatile u32 off_switch = 0;
+const volatile u32 on_switch = 0;
+u64 sink = 0;
+struct { int (*type)[3], (*max_entries)[1]; u32 *key, *value; } stages SEC(".maps");
+SEC("xdp") int stage(struct xdp_md *ctx) { sink += 11; return 2; }
+SEC("xdp") int never(struct xdp_md *ctx) { return 2; }
+SEC("xdp") int refused(struct xdp_md *ctx) { return *(volatile int *)8; }
+`
+
+func generate(seed uint64) string {
+	g := &generator{Rand: rand.New(rand.NewPCG(seed, 1)), throws: seed%4 == 3}
+	g.b.WriteString(randomHead)
+	kinds := []string{"static inline __attribute__((always_inline))", "static __attribute__((noinline))", "static", "__attribute__((noinline))"}
+	for i := range 4 {
+		g.function(fmt.Sprintf("%s int f%d(u32 k)", kinds[g.IntN(len(kinds))], i), i, 14)
+	}
+	g.b.WriteString("SEC(\"xdp\") int truth(struct xdp_md *ctx)\n{\n\tunsigned char *data = (void *)(long)ctx->data;\n\n" +
+		"\tif (data + 1 > (unsigned char *)(long)ctx->data_end)\n\t\treturn 2;\n\tu32 k = data[0] & 3;\n")
+	g.left = 40
+	g.statements("\t", 4, 0, "2")
+	if !g.throws {
+		g.b.WriteString("\tif (k == 3) {\n\t\ttail_call(ctx, &stages, 0);\nback: __attribute__((unused));\n\t\tsink++;\n\t}\n")
+	}
+	g.b.WriteString("\tsink++;\n\treturn 2;\n}\n")
+	return g.b.String()
+}
+
+func (g *generator) function(head string, callees, statements int) {
+	fmt.Fprintf(&g.b, "%s\n{\n", head)
+	g.left = statements
+	g.statements("\t", callees, 0, "k")
+	g.b.WriteString("\treturn k & 3;\n}\n")
+}
+
+// condition is one that a program cannot know before it runs, or the compiler, or the kernel.
+func (g *generator) condition() string {
+	switch g.IntN(8) {
+	case 0:
+		return "off_switch"
+	case 1:
+		return "on_switch"
+	case 2:
+		return fmt.Sprintf("k > %d && (k & %d)", g.IntN(3), 1+g.IntN(3))
+	}
+	v := "k"
+	if len(g.inside) > 0 {
+		v = "(k * 5 + " + strings.Join(g.inside, " * 3 + ") + ")"
+	}
+	return fmt.Sprintf("(%s * %d & %d) < %d", v, 1+g.IntN(7), 3+4*g.IntN(2), 1+g.IntN(4))
+}
+
+func (g *generator) statements(indent string, callees, depth int, result string) {
+	n := 1 + g.IntN(3)
+	if depth == 0 {
+		n += 4
+	}
+	for range n {
+		if g.left--; g.left < 0 {
+			return
+		}
+		p := func(format string, args ...any) { fmt.Fprintf(&g.b, indent+format+"\n", args...) }
+		block := func() { g.statements(indent+"\t", callees, depth+1, result) }
+		switch n := g.IntN(12); {
+		case n < 4 && depth < 4:
+			p("if (%s) {", g.condition())
+			block()
+			if g.IntN(2) == 0 {
+				p("} else {")
+				block()
+			}
+			p("}")
+		case n < 6 && depth < 3 && len(g.inside) < 2:
+			i := fmt.Sprintf("i%d", g.loops)
+			g.loops++
+			if g.IntN(3) == 0 {
+				p("#pragma nounroll")
+			}
+			p("for (u32 %s = 0; %s < %s; %s++) {", i, i, []string{"3", "k", "k + 1"}[g.IntN(3)], i)
+			g.inside = append(g.inside, i)
+			block()
+			if g.IntN(3) == 0 {
+				p("\tif (%s)\n%s\t\t%s;", g.condition(), indent, []string{"break", "continue"}[g.IntN(2)])
+			}
+			p("\tsink += %s;", i)
+			g.inside = g.inside[:len(g.inside)-1]
+			p("}")
+		case n == 6 && depth < 3:
+			p("switch (k ^ %d) {", g.IntN(4))
+			for i := range 1 + g.IntN(3) {
+				p("case %d:", i)
+				block()
+				if g.IntN(3) > 0 {
+					p("\tbreak;")
+				}
+			}
+			p("default:\n%s\tsink++;\n%s}", indent, indent)
+		case n == 7 && callees > 0:
+			p("sink += f%d(k);", g.IntN(callees))
+		case n == 8:
+			p("sink += random() & 1;")
+		case n == 9 && depth > 0:
+			p("if (%s)\n%s\treturn %s;", g.condition(), indent, result)
+		case n == 10 && g.throws:
+			p("if (%s)\n%s\tbpf_throw(2);", g.condition(), indent)
+		default:
+			p("sink += %d;", 1+g.IntN(9))
+		}
+	}
+}
+
+// told is what a report says of a program.
+type told struct {
+	Lines     map[int]string
+	Branches  []string
+	Functions []string
+}
+
+func tell(r *model.Report) told {
+	out := told{Lines: map[int]string{}}
+	say := func(s model.State) string { return fmt.Sprintf("%s %d (%s)", s.Status, s.Count, r.Text(s.Reason)) }
+	for i := range r.Files {
+		f := &r.Files[i]
+		for _, l := range f.Lines {
+			out.Lines[l.Number] = say(l.Cells[0])
+		}
+		for _, b := range f.Branches {
+			out.Branches = append(out.Branches, fmt.Sprintf("%d:%d %s %s", b.Line, b.Col, say(b.Cells[0].True), say(b.Cells[0].False)))
+		}
+		for _, fn := range f.Functions {
+			out.Functions = append(out.Functions, fn.Name+" "+say(fn.Cells[0]))
+		}
+	}
+	return out
+}
+
+// TestGroups checks that a report says the same of programs whose updates are grouped as of those where each counter has its
+// own, and that groups leave some out.
+func TestGroups(t *testing.T) {
+	majors, seeds, options := []int{19}, 12, []string{"-O2"}
+	if os.Getenv("BPFCOV_LONG") != "" {
+		majors, seeds, options = nil, 60, []string{"-O2", "-O1", "-Os", "-mcpu=v1", "-mcpu=v4"}
+		for major := instrument.MinLLVM; major <= instrument.MaxLLVM; major++ {
+			majors = append(majors, major)
+		}
+	}
+	ran, fewer := 0, 0
+	for _, major := range majors {
+		compiler := fmt.Sprintf("clang-%d", major)
+		path, err := exec.LookPath(compiler)
+		if err != nil || !instrument.PluginStatusOf(path, major).Usable() {
+			continue
+		}
+		for _, option := range options {
+			if option == "-mcpu=v4" && major < 18 {
+				continue
+			}
+			for seed := range uint64(seeds) {
+				name := fmt.Sprintf("%s/%s/%d", compiler, option, seed)
+				t.Run(name, func(t *testing.T) {
+					src := filepath.Join(t.TempDir(), "random.c")
+					if err := os.WriteFile(src, []byte(generate(seed)), 0o644); err != nil {
+						t.Fatal(err)
+					}
+					single := tellOf(t, compiler, src, option, "-mllvm", "-bpfcov-group=false")
+					grouped := tellOf(t, compiler, src, option)
+					if single.report == nil || grouped.report == nil {
+						if (single.report == nil) != (grouped.report == nil) {
+							t.Logf("does not load\nsingle: %s\ngrouped: %s", single.why, grouped.why)
+						}
+						return
+					}
+					ran++
+					t.Logf("updates %d, grouped %d", single.updates, grouped.updates)
+					if grouped.updates < single.updates {
+						fewer++
+					}
+					if d := cmp.Diff(tell(single.report), tell(grouped.report)); d != "" {
+						text, _ := os.ReadFile(src)
+						t.Errorf("each its own (-), grouped (+):\n%s\n%s", d, text)
+					}
+				})
+			}
+		}
+	}
+	t.Logf("%d programs loaded, %d of them with fewer updates", ran, fewer)
+	if !t.Failed() && (ran == 0 || fewer < ran/2) {
+		t.Errorf("of %d programs that were loaded %d have fewer updates", ran, fewer)
+	}
+}
+
+type outcome struct {
+	report  *model.Report
+	updates int    // that the kernel left
+	why     string // the loader failed
+}
+
+func tellOf(t *testing.T, compiler, src string, options ...string) outcome {
+	t.Helper()
+	b := buildSource(t, compiler, src, options...)
+	cmd := exec.Command(b.loader, b.object, "80")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	rec, err := collect.Exec(t.Context(), cmd, collect.ExecOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec.Run.Outcome != collect.Passed {
+		return outcome{why: out.String()}
+	}
+	o := outcome{report: b.report(t, []collect.Record{*rec})}
+	for _, x := range rec.Objects {
+		for _, f := range x.Flows {
+			o.updates += len(f.After)
+		}
+	}
+	return o
+}

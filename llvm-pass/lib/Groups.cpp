@@ -1,0 +1,260 @@
+//===- Groups.cpp -----------------------------------------------------------===//
+
+#include "bpfcov/Groups.h"
+#include "bpfcov/Calls.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/IR/CFG.h"
+#include "llvm/IR/PatternMatch.h"
+#include <algorithm>
+#include <map>
+
+using namespace llvm;
+using namespace llvm::PatternMatch;
+
+namespace bpfcov {
+
+namespace {
+/// Ways are followed through at most so many blocks, and from one update to at most so many others.
+constexpr unsigned MaxBlocks = 512;
+constexpr unsigned MaxOthers = 8;
+
+/// All the ways of one function together.
+constexpr unsigned MaxWork = 1 << 21;
+
+/// The counters of one group.
+constexpr unsigned MaxGroup = 256;
+
+/// One update, with the counters that it stands for.
+struct Site {
+  Instruction *At;
+  CounterGroup Group;
+  bool Gone = false;
+  bool Preload = false; ///< gone, and others that need the same registers follow without a call
+};
+
+class Grouper {
+public:
+  Grouper(Function &F, const UpdatePlan &Plan, const BitVector &Flags, uint32_t Limit);
+
+  void run();
+
+  std::vector<Site> Sites;
+
+private:
+  /// What matters in a block, in its order: the number of a site, or one of these.
+  enum : unsigned { Leave = ~0u, Call = ~1u };
+  using SiteSet = SmallSetVector<unsigned, 8>;
+
+  bool joinWith(unsigned Number, bool Forward);
+  bool nearest(unsigned Number, bool Forward, const SiteSet &Through, SiteSet &Found);
+  bool comesFrom(unsigned Number, unsigned Start, bool Forward, const SiteSet &Others,
+                 unsigned &Conflict);
+  bool isFlag(const Site &S) const { return Flags.test(S.Group.begin()->first); }
+  bool fits(const Site &S, const SiteSet &Others) const;
+  template <typename VisitT> bool follow(unsigned Number, bool Forward, VisitT Visit);
+
+  const BitVector &Flags;
+  DenseMap<const BasicBlock *, SmallVector<unsigned, 4>> Events;
+  DenseMap<const BasicBlock *, SmallVector<BasicBlock *, 4>> Preds;
+  unsigned Work = 0;
+  bool Calls = false; ///< there was a call on the ways followed last
+};
+
+Grouper::Grouper(Function &F, const UpdatePlan &Plan, const BitVector &Flags, uint32_t Limit)
+    : Flags(Flags) {
+  for (BasicBlock &BB : F) {
+    SmallVector<unsigned, 4> &List = Events[&BB];
+    for (Instruction &I : BB) {
+      auto Planned = Plan.find(&I);
+      if (Planned == Plan.end()) {
+        if (mayLeave(I))
+          List.push_back(Leave);
+        else if (isRealCall(I))
+          List.push_back(Call);
+      } else if (Planned->second.Index < Limit && match(Planned->second.Step, m_One())) {
+        List.push_back(Sites.size());
+        Sites.push_back({&I, {{Planned->second.Index, 1}}});
+      }
+    }
+    Preds[&BB].append(pred_begin(&BB), pred_end(&BB));
+  }
+}
+
+/// Follows all ways from a site. Visit is called with the sites on them, and says whether the way ends there: 1
+/// when it does, 0 when it goes on, -1 to give up. False when a way ends otherwise, or when it was given up.
+template <typename VisitT> bool Grouper::follow(unsigned Number, bool Forward, VisitT Visit) {
+  BasicBlock *First = Sites[Number].At->getParent();
+  DenseSet<const BasicBlock *> Seen;
+  SmallVector<BasicBlock *, 16> Todo;
+  Calls = false;
+  // Looks at a part of a block. True when the way goes on behind it.
+  auto Scan = [&](auto Begin, auto End, bool &Bad) {
+    for (auto It = Begin; It != End; ++It) {
+      if (*It == Leave) {
+        Bad = true;
+        return false;
+      }
+      if (*It == Call) {
+        Calls = true;
+        continue;
+      }
+      if (Sites[*It].Gone)
+        continue;
+      int What = Visit(*It);
+      Bad |= What < 0;
+      if (What != 0)
+        return false;
+    }
+    return true;
+  };
+  auto GoOn = [&](BasicBlock *BB) {
+    unsigned Ways = 0;
+    auto Add = [&](BasicBlock *Next) {
+      ++Ways;
+      if (Seen.insert(Next).second)
+        Todo.push_back(Next);
+    };
+    if (Forward)
+      for (BasicBlock *Next : successors(BB))
+        Add(Next);
+    else
+      for (BasicBlock *Next : Preds[BB])
+        Add(Next);
+    return Ways > 0;
+  };
+  bool Bad = false;
+  const auto &List = Events[First];
+  bool On = Forward ? Scan(std::next(find(List, Number)), List.end(), Bad)
+                    : Scan(std::next(std::find(List.rbegin(), List.rend(), Number)), List.rend(), Bad);
+  if (Bad || (On && !GoOn(First)))
+    return false;
+  while (!Todo.empty()) {
+    BasicBlock *BB = Todo.pop_back_val();
+    if (Seen.size() > MaxBlocks || ++Work > MaxWork)
+      return false;
+    const auto &Here = Events[BB];
+    On = Forward ? Scan(Here.begin(), Here.end(), Bad) : Scan(Here.rbegin(), Here.rend(), Bad);
+    if (Bad || (On && !GoOn(BB)))
+      return false;
+  }
+  return true;
+}
+
+/// Finds the sites that come next on every way, those of Through not taken for any.
+bool Grouper::nearest(unsigned Number, bool Forward, const SiteSet &Through, SiteSet &Found) {
+  return follow(Number, Forward, [&](unsigned Other) {
+    if (Other == Number)
+      return -1;
+    if (Through.count(Other))
+      return 0;
+    Found.insert(Other);
+    return Found.size() > MaxOthers ? -1 : 1;
+  });
+}
+
+/// Whether all ways against the direction lead from Number to Start, and past none of Others. If it is one of
+/// these that is in the way, Conflict is its number.
+bool Grouper::comesFrom(unsigned Number, unsigned Start, bool Forward, const SiteSet &Others,
+                       unsigned &Conflict) {
+  return follow(Number, Forward, [&](unsigned Other) {
+    if (Other == Start)
+      return 1;
+    if (!Others.count(Other))
+      return 0;
+    Conflict = Other;
+    return -1;
+  });
+}
+
+/// Whether all of Others can stand for S, too.
+bool Grouper::fits(const Site &S, const SiteSet &Others) const {
+  return all_of(Others, [&](unsigned N) {
+    const Site &O = Sites[N];
+    return isFlag(O) == isFlag(S) && O.Group.size() + S.Group.size() <= MaxGroup;
+  });
+}
+
+void addGroup(const Site &S, Site &To) {
+  for (const auto &Member : S.Group)
+    To.Group[Member.first] += Member.second;
+}
+
+/// Takes a site away when each time that it runs exactly one of some others runs after it, or before it. These are
+/// the nearest on every way; where one is passed twice before the site comes, it counts more often than the site, and
+/// the ways are followed through it.
+bool Grouper::joinWith(unsigned Number, bool Forward) {
+  SiteSet Through;
+  for (unsigned Try = 0; Try < MaxOthers; ++Try) {
+    SiteSet Others;
+    if (!nearest(Number, Forward, Through, Others) || Others.empty())
+      return false;
+    bool NoCall = !Calls;
+    unsigned Conflict = ~0u;
+    bool Good = all_of(Others, [&](unsigned Other) {
+      return comesFrom(Other, Number, !Forward, Others, Conflict);
+    });
+    if (Good) {
+      Site &S = Sites[Number];
+      if (!fits(S, Others))
+        return false;
+      for (unsigned N : Others)
+        addGroup(S, Sites[N]);
+      S.Gone = true;
+      S.Preload = Forward && NoCall && Others.size() > 1;
+      return true;
+    }
+    if (Conflict == ~0u)
+      return false;
+    Through.insert(Conflict);
+  }
+  return false;
+}
+
+void Grouper::run() {
+  for (unsigned N = Sites.size(); N-- > 0;)
+    joinWith(N, /*Forward=*/false);
+  for (unsigned N = Sites.size(); N-- > 0;)
+    if (!Sites[N].Gone)
+      joinWith(N, /*Forward=*/true);
+}
+} // namespace
+
+std::vector<CounterGroup> groupUpdates(UpdatePlan &Plan, const BitVector &Flags, uint32_t Limit,
+                                       uint32_t NumCounters) {
+  SmallSetVector<Function *, 16> Functions;
+  for (auto &Entry : Plan)
+    Functions.insert(Entry.first->getFunction());
+  std::vector<CounterGroup> Groups;
+  std::map<CounterGroup, uint32_t> Numbers;
+  DenseSet<Instruction *> Gone;
+  for (Function *F : Functions) {
+    Grouper G(*F, Plan, Flags, Limit);
+    G.run();
+    for (const Site &S : G.Sites) {
+      if (S.Preload) {
+        Plan.find(S.At)->second.Step = nullptr;
+        continue;
+      }
+      if (S.Gone) {
+        Gone.insert(S.At);
+        continue;
+      }
+      if (S.Group.size() == 1 && S.Group.begin()->second == 1)
+        continue;
+      auto Number = Numbers.insert({S.Group, NumCounters + Groups.size()});
+      if (Number.second)
+        Groups.push_back(S.Group);
+      Plan.find(S.At)->second.Index = Number.first->second;
+    }
+  }
+  Plan.remove_if([&](const auto &Entry) { return Gone.count(Entry.first); });
+  for (Instruction *I : Gone)
+    I->eraseFromParent();
+  return Groups;
+}
+
+} // namespace bpfcov
