@@ -152,41 +152,54 @@ func (t *table) print(w io.Writer) {
 // sizes are the limits of classes of programs, in verified instructions of the plain one.
 var sizes = []int{1, 5, 10, 20, 50, 100, 1000, 1 << 30}
 
-// printSizes prints what the first rung costs programs of each size. An update that is alone costs three instructions, so that
-// the floor of a class is what one update in each of its programs would give.
+// printSizes prints what each rung that all sources were compiled for costs programs of each size, and objects: those of one object
+// together. An update that is alone costs three instructions, so that the floor of a class is what one update in each of its programs
+// would give.
 func (t *table) printSizes(w io.Writer) {
-	o := t.rungs[t.order[0]]
-	if !o.whole {
+	var rungs []*outcome
+	for _, name := range t.order {
+		if o := t.rungs[name]; o.whole {
+			rungs = append(rungs, o)
+		}
+	}
+	if len(rungs) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n| plain, verified insns | programs | %s, geomean | with one update each |\n|---|---|---|---|\n", o.rung)
-	floor := *o
+	floor := *rungs[0]
 	floor.results = map[key]verify.Result{}
-	for k, r := range o.results {
+	for k, r := range rungs[0].results {
 		r.Insns = t.plain[k].Insns + 3
 		floor.results[k] = r
 	}
+	fmt.Fprint(w, "\n| plain, verified insns | programs |")
+	for _, o := range rungs {
+		fmt.Fprintf(w, " %s, geomean |", o.rung)
+	}
+	fmt.Fprintf(w, " with one update each |\n|---|---|%s---|\n", strings.Repeat("---|", len(rungs)))
 	row := func(name string, least, most int) {
 		n := 0
 		in := func(k key) bool { size := t.plain[k].Insns; return size >= least && size < most }
 		for _, k := range t.loading() {
-			if o.loads(k) && in(k) {
+			if rungs[0].loads(k) && in(k) {
 				n++
 			}
 		}
 		if n == 0 {
 			return
 		}
-		of := func(r verify.Result) int {
-			if !in(key{r.File, r.Program}) {
-				return 0
-			}
-			return r.Insns
+		fmt.Fprintf(w, "| %s | %d |", name, n)
+		for _, o := range append(slices.Clone(rungs), &floor) {
+			g, _, _ := t.ratios(o, func(r verify.Result) int {
+				if !in(key{r.File, r.Program}) {
+					return 0
+				}
+				return r.Insns
+			})
+			fmt.Fprintf(w, " %.2fx |", g)
 		}
-		g, _, _ := t.ratios(o, of)
-		f, _, _ := t.ratios(&floor, of)
-		fmt.Fprintf(w, "| %s | %d | %.2fx | %.2fx |\n", name, n, g, f)
+		fmt.Fprintln(w)
 	}
+	most := sizes[len(sizes)-1]
 	for i := range len(sizes) - 1 {
 		name := fmt.Sprintf("%d to %d", sizes[i], sizes[i+1]-1)
 		if i == len(sizes)-2 {
@@ -194,7 +207,37 @@ func (t *table) printSizes(w io.Writer) {
 		}
 		row(name, sizes[i], sizes[i+1])
 	}
-	row("all", 1, sizes[len(sizes)-1])
+	row("all", 1, most)
+	for _, least := range []int{4, 10, 20, 100} {
+		row(fmt.Sprintf("all of %d and more", least), least, most)
+	}
+	objects := ""
+	n := 0
+	for i, o := range append(slices.Clone(rungs), &floor) {
+		g, files := t.byObject(o)
+		if i == 0 {
+			n = files
+		}
+		objects += fmt.Sprintf(" %.2fx |", g)
+	}
+	fmt.Fprintf(w, "| objects, the programs of each together | %d |%s\n", n, objects)
+}
+
+// byObject is the geometric mean over objects, the instructions of the programs of each that load added up.
+func (t *table) byObject(o *outcome) (geomean float64, files int) {
+	type sum struct{ plain, with int }
+	sums := map[string]sum{}
+	for _, k := range t.loading() {
+		if p, q := t.plain[k].Insns, o.results[k].Insns; o.loads(k) && p > 0 && q > 0 {
+			s := sums[k.file]
+			sums[k.file] = sum{s.plain + p, s.with + q}
+		}
+	}
+	log := 0.0
+	for _, s := range sums {
+		log += math.Log(float64(s.with) / float64(s.plain))
+	}
+	return math.Exp(log / float64(max(len(sums), 1))), len(sums)
 }
 
 // writeLost writes a line for each program and rung that loses it: program, clang, kernel, rung, the last line.
