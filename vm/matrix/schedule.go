@@ -48,9 +48,11 @@ func (r *Runner) runCells(ctx context.Context, res *Result) error {
 		return int(min(1, max(-1, cost[b]-cost[a])))
 	})
 	jobs := r.jobs(len(todo))
-	if len(todo) == 1 {
+	switch len(todo) {
+	case 0: // why has been said of each
+	case 1:
 		r.progress("running 1 cell")
-	} else {
+	default:
 		r.progress("running %d cells, %d at a time", len(todo), jobs)
 	}
 	for _, c := range todo {
