@@ -109,8 +109,7 @@ type condition struct {
 func Write(w io.Writer, r *model.Report, o Options) error {
 	sum := r.ColumnSummary(o.Column)
 	doc := coverage{
-		LineRate: rate(sum.Lines), BranchRate: rate(sum.Branches),
-		LinesCovered: sum.Lines.Hit, LinesValid: sum.Lines.Total,
+		BranchRate:      rate(sum.Branches),
 		BranchesCovered: sum.Branches.Hit, BranchesValid: sum.Branches.Total,
 		Version: "bpfcov " + o.Version, Timestamp: o.Time.UnixMilli(), Sources: []string{o.Source},
 	}
@@ -132,10 +131,14 @@ func Write(w io.Writer, r *model.Report, o Options) error {
 			doc.Packages = append(doc.Packages, p) // files are sorted, so packages are in a stable order
 		}
 		s := f.FileSummary(o.Column)
+		if f.Language != "" { // the head is of all that the document has, or readers take it for wrong
+			sum.Lines = sumOf(sum.Lines, s.Lines)
+		}
 		p.sum.Lines = sumOf(p.sum.Lines, s.Lines)
 		p.sum.Branches = sumOf(p.sum.Branches, s.Branches)
 		p.Classes = append(p.Classes, c)
 	}
+	doc.LineRate, doc.LinesCovered, doc.LinesValid = rate(sum.Lines), sum.Lines.Hit, sum.Lines.Total
 	for _, p := range doc.Packages {
 		p.rates = rates{LineRate: rate(p.sum.Lines), BranchRate: rate(p.sum.Branches)}
 	}

@@ -184,19 +184,26 @@ func (p *page) failures() {
 }
 
 func (p *page) files() {
-	if len(p.r.Files) == 0 {
+	var kernel, user []*model.File
+	for i := range p.r.Files {
+		if f := &p.r.Files[i]; f.Language == "" {
+			kernel = append(kernel, f)
+		} else {
+			user = append(user, f)
+		}
+	}
+	p.list(fmt.Sprintf("%d files", len(kernel)), kernel)
+	p.list(fmt.Sprintf("user space, in no figure above: %s of lines, %d files", figure(p.r.UserSpace.Lines), len(user)), user)
+}
+
+// list adds files below a title. Those with most lines that no cell reached come first.
+func (p *page) list(title string, files []*model.File) {
+	if len(files) == 0 || !p.add("\n<details><summary>%s</summary>\n\n| file | lines | branches | functions |\n|---|--:|--:|--:|\n", title) {
 		return
 	}
-	p.add("\n<details><summary>%d files</summary>\n\n| file | lines | branches | functions |\n|---|--:|--:|--:|\n", len(p.r.Files))
-	// The files with most lines that no kernel reached come first.
-	order := make([]int, len(p.r.Files))
-	for i := range order {
-		order[i] = i
-	}
-	missed := func(i int) int { l := p.r.Files[i].Merged.Lines; return l.Total - l.Hit }
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(missed(b), missed(a)) })
-	for _, i := range order {
-		f := &p.r.Files[i]
+	missed := func(f *model.File) int { return f.Merged.Lines.Total - f.Merged.Lines.Hit }
+	slices.SortStableFunc(files, func(a, b *model.File) int { return cmp.Compare(missed(b), missed(a)) })
+	for _, f := range files {
 		if !p.add("| %s | %s | %s | %s |\n", code(f.Name), figure(f.Merged.Lines), figure(f.Merged.Branches), figure(f.Merged.Functions)) {
 			break
 		}
