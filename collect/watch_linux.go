@@ -101,6 +101,10 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	return res, nil
 }
 
+// Prepare does ahead of time what the next [Watch] with a listener does before it starts its command, which then starts
+// sooner: it makes a thread with the filter, which waits for that. The filter acts on nothing but the command.
+func Prepare() error { return notify.Prepare() }
+
 // startUnder starts cmd under a watcher.
 func startUnder(kind Watcher, cmd *exec.Cmd, memlock *unix.Rlimit) (notify.Source, Watcher, error) {
 	switch kind {

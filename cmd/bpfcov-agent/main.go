@@ -14,5 +14,5 @@ var version = "devel"
 
 func main() {
 	collect.MaybeShim()
-	os.Exit(guest.Main(guest.Options{Version: version, Watch: collect.Watch}))
+	os.Exit(guest.Main(guest.Options{Version: version, Watch: collect.Watch, Prepare: collect.Prepare}))
 }

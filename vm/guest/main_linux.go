@@ -24,8 +24,10 @@ type WatchFunc func(ctx context.Context, cmd *exec.Cmd, o collect.WatchOptions) 
 type Options struct {
 	// Version is reported in the hello message.
 	Version string
-	// Watch runs the tests.
-	Watch WatchFunc
+	// Watch runs the tests. Prepare, if not nil, does ahead of time what Watch can do without a command, see
+	// [collect.Prepare].
+	Watch   WatchFunc
+	Prepare func() error
 }
 
 // Main is the agent: it prepares the machine, runs the job, and powers the machine off, whatever happens.

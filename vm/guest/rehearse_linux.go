@@ -44,5 +44,11 @@ func rehearse(o Options) error {
 	if err := runTest(s, o, j, 0, j.Tests[0]); err != nil {
 		return err
 	}
-	return s.flush()
+	if err := s.flush(); err != nil {
+		return err
+	}
+	if o.Prepare != nil {
+		return o.Prepare()
+	}
+	return nil
 }

@@ -124,6 +124,25 @@ func TestCalls(t *testing.T) {
 }
 
 // The command must not see a difference: what a shell can tell of its process, with and without.
+// A command that was prepared for is watched like another, once.
+func TestPrepare(t *testing.T) {
+	needRoot(t)
+	for range 2 {
+		if err := Prepare(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, left := range []int{1, 0, 0} {
+		if len(prepared) != left {
+			t.Errorf("before start %d: %d threads are prepared, want %d", n, len(prepared), left)
+		}
+		cmds, err := start(t, self("calls"))
+		if want := []int{ProgLoad, ObjPin, ProgAttach, RawTracepointOpen, LinkCreate}; err != nil || !slices.Equal(cmds, want) {
+			t.Errorf("start %d: got calls %v, %v, want %v", n, cmds, err, want)
+		}
+	}
+}
+
 func TestSameProcess(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()

@@ -113,32 +113,21 @@ func startOnThread(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
 		err error
 	}
 	done := make(chan result)
-	var try func()
-	try = func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if unix.Gettid() == unix.Getpid() {
-			// The main thread cannot end, and the listener would never see the last process go.
-			// While it is held here, another goroutine runs elsewhere.
-			handed := make(chan struct{})
-			go func() {
-				close(handed)
-				try()
-			}()
-			<-handed
-			runtime.UnlockOSThread()
-			return
+	start := func(fd int, err error) {
+		if err == nil {
+			err = cmd.Start()
 		}
-		fd, err := install(false)
-		if err != nil {
-			done <- result{-1, filterError(err)}
-			return
-		}
-		if err = cmd.Start(); err == nil && memlock != nil {
+		if err == nil && memlock != nil {
 			err = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_MEMLOCK, memlock, nil)
 		}
 		done <- result{fd, err}
 	}
-	go try()
+	select {
+	case waiting := <-prepared:
+		waiting <- start
+	default:
+		onFilteredThread(start)
+	}
 	r := <-done
 	if r.err != nil {
 		if r.fd >= 0 {
@@ -157,6 +146,60 @@ func startOnThread(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// prepared holds the thread of [Prepare]: it takes what it is to do from the channel in it.
+var prepared = make(chan chan func(fd int, err error), 1)
+
+// Prepare makes a thread with the filter ahead of time, for the next [Start] that needs one. It does nothing when there
+// is one.
+func Prepare() error {
+	if len(prepared) > 0 {
+		return nil
+	}
+	ready := make(chan error)
+	onFilteredThread(func(fd int, err error) {
+		if err != nil {
+			ready <- err
+			return
+		}
+		work := make(chan func(int, error))
+		select {
+		case prepared <- work:
+		default: // another was first
+			ready <- unix.Close(fd)
+			return
+		}
+		ready <- nil
+		(<-work)(fd, nil)
+	})
+	return <-ready
+}
+
+// onFilteredThread has f called on a thread that has the filter, with the listener, and ends with f.
+func onFilteredThread(f func(fd int, err error)) {
+	var try func()
+	try = func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			// The main thread cannot end, and the listener would never see the last process go.
+			// While it is held here, another goroutine runs elsewhere.
+			handed := make(chan struct{})
+			go func() {
+				close(handed)
+				try()
+			}()
+			<-handed
+			runtime.UnlockOSThread()
+			return
+		}
+		fd, err := install(false)
+		if err != nil {
+			fd, err = -1, filterError(err)
+		}
+		f(fd, err)
+	}
+	go try()
 }
 
 func filterError(err error) error {
