@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/bpfcov/bpfcov/internal/config"
+	"github.com/bpfcov/bpfcov/internal/shellword"
 	"github.com/bpfcov/bpfcov/vm"
 	"github.com/bpfcov/bpfcov/vm/guest"
 	"github.com/bpfcov/bpfcov/vm/initramfs"
@@ -286,19 +287,9 @@ func printCommand(w io.Writer, args []string) error {
 		} else if strings.HasPrefix(args[i+1], "-") {
 			sep = " \\\n  "
 		}
-		if _, err := fmt.Fprint(w, quote(a)+sep); err != nil {
+		if _, err := fmt.Fprint(w, shellword.Quote(a)+sep); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func quote(s string) string {
-	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_=+./,:@%", r))
-	})
-	if plain {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/bpfcov/bpfcov/internal/shellword"
 )
 
 var (
@@ -79,7 +81,7 @@ func (p *Project) enterModule(module map[string]string) string {
 		in = cmp.Or(in, module[dir])
 	}
 	if in != "." && in != "" {
-		p.Build = append(p.Build, "cd "+quote(in))
+		p.Build = append(p.Build, "cd "+shellword.Quote(in))
 	}
 	return in
 }
@@ -89,7 +91,7 @@ func (p *Project) addGoTests(fsys fs.FS, files []string, module map[string]strin
 	for _, dir := range testPackages(fsys, files, module, in) {
 		rel, name := inModule(dir, in)
 		file := name + ".test"
-		p.Build = append(p.Build, fmt.Sprintf(`go test -c -o "$BPFCOV_BUILD_DIR/%s" %s`, file, quote(under(rel))))
+		p.Build = append(p.Build, fmt.Sprintf(`go test -c -o "$BPFCOV_BUILD_DIR/%s" %s`, file, shellword.Quote(under(rel))))
 		p.Tests = append(p.Tests, Test{Name: name, Command: []string{"./" + file, "-test.v"}})
 		p.Found = append(p.Found, fmt.Sprintf("%s has tests", dir))
 	}
@@ -161,8 +163,8 @@ func detectCargo(fsys fs.FS, files []string) (*Project, error) {
 			`mkdir -p "$BPFCOV_BUILD_DIR/../bin"`,
 			`ln -sf "$CLANG" "$BPFCOV_BUILD_DIR/../bin/clang"`,
 			`export PATH="$BPFCOV_BUILD_DIR/../bin:$PATH"`,
-			`touch ` + quote(path.Join(dir, "build.rs")) + ` # cargo does not know that the compiler is another one`,
-			`cargo test --no-run --manifest-path ` + quote(f) + ` --target-dir "$BPFCOV_BUILD_DIR/../cargo" --message-format=json >"$BPFCOV_BUILD_DIR/../cargo.json"`,
+			`touch ` + shellword.Quote(path.Join(dir, "build.rs")) + ` # cargo does not know that the compiler is another one`,
+			`cargo test --no-run --manifest-path ` + shellword.Quote(f) + ` --target-dir "$BPFCOV_BUILD_DIR/../cargo" --message-format=json >"$BPFCOV_BUILD_DIR/../cargo.json"`,
 			`sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' "$BPFCOV_BUILD_DIR/../cargo.json" | while read -r test; do`,
 			`  cp "$test" "$BPFCOV_BUILD_DIR/$(basename "$test" | sed 's/-[0-9a-f]*$//')"`,
 			`done`,
@@ -286,7 +288,7 @@ func detectMake(fsys fs.FS, files []string) (*Project, error) {
 
 // copyMade copies what make made under that name, in whatever folder.
 func copyMade(name string) string {
-	return fmt.Sprintf(`cp "$(find . -path ./bpfcov-out -prune -o -type f -name %s -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`, quote(name))
+	return fmt.Sprintf(`cp "$(find . -path ./bpfcov-out -prune -o -type f -name %s -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`, shellword.Quote(name))
 }
 
 // addMains adds the programs of C files with a main function whose name the Makefile has as a target or a

@@ -6,6 +6,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/bpfcov/bpfcov/internal/shellword"
 )
 
 var (
@@ -75,7 +77,7 @@ func detectEmbed(fsys fs.FS, files []string) (*Project, error) {
 			continue
 		}
 		rel, name := inModule(dir, in)
-		p.Build = append(p.Build, fmt.Sprintf(`go build -o "$BPFCOV_BUILD_DIR/%s" %s`, name, quote(under(rel))))
+		p.Build = append(p.Build, fmt.Sprintf(`go build -o "$BPFCOV_BUILD_DIR/%s" %s`, name, shellword.Quote(under(rel))))
 		p.Tests = append(p.Tests, Test{Name: name, Command: []string{"./" + name}})
 		p.Found = append(p.Found, fmt.Sprintf("%s is a program", dir))
 		p.Missing = append(p.Missing, fmt.Sprintf("tests: %s is run as it is, which suits a program that ends by itself", name))

@@ -108,13 +108,3 @@ func under(dir string) string {
 func inDir(files []string, dir string) []string {
 	return slices.DeleteFunc(slices.Clone(files), func(f string) bool { return path.Dir(f) != dir })
 }
-
-// quote makes one word of a shell of s.
-func quote(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool {
-		return r != '/' && r != '.' && r != '-' && r != '_' && r != '+' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(strings.ReplaceAll(s, "\n", ""), "'", `'\''`) + "'"
-}

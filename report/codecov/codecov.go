@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bpfcov/bpfcov/internal/shellword"
 	"github.com/bpfcov/bpfcov/report/model"
 )
 
@@ -165,22 +166,11 @@ func WriteScript(w io.Writer, dir string, uploads []Upload) error {
 	for _, u := range uploads {
 		words := u.Command(dir)
 		for i := range words {
-			words[i] = shellQuote(words[i])
+			words[i] = shellword.Quote(words[i])
 		}
 		b.WriteString(strings.Join(words, " ") + "\n")
 	}
 	return b.Flush()
-}
-
-// shellQuote leaves plain words as they are.
-func shellQuote(s string) string {
-	plain := strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./+:", r))
-	}) < 0
-	if plain && s != "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // quote is s as a JSON string.
