@@ -125,6 +125,7 @@ func TestShortLoaders(t *testing.T) {
 				o := res.Objects[i]
 				if name == "light skeleton" && kind == WatcherNotify {
 					// Nothing stops between the making of its maps and its end: some are missed, and what is seen is right.
+					t.Logf("%d of %d loaders were seen", o.Maps, n)
 					if o.Maps < int(n)/2 || o.Counts[0] != 3*uint64(o.Maps) {
 						t.Errorf("got %d maps and %d counts, want most of %d maps and 3 times as many", o.Maps, o.Counts[0], n)
 					}
