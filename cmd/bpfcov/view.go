@@ -80,6 +80,9 @@ func (f *viewFlags) options(ctx context.Context) (model.Options, *source.Root, *
 // open reads covdata and makes the report. The caller closes the root.
 func (f *viewFlags) open(ctx context.Context, dirs []string) (*view, error) {
 	data, err := readOptions(f.strict).ReadDir(dirs...)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; bpfcov run leaves covdata in bpfcov-out, bpfcov exec in covdata", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +96,9 @@ func (f *viewFlags) open(ctx context.Context, dirs []string) (*view, error) {
 		return nil, err
 	}
 	rep.Warnings = append(rep.Warnings, markers.Problems...)
+	if f.changedSince != "" && rep.Merged.Lines.Total == 0 {
+		rep.Warnings = append(rep.Warnings, "no line that counts has changed since "+f.changedSince)
+	}
 	return &view{data, rep, root}, nil
 }
 

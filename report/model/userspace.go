@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -55,5 +56,7 @@ func (b *builder) userSpace() {
 		}
 		b.report.Files = append(b.report.Files, f)
 	}
-	slices.SortFunc(b.report.Files, func(x, y File) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(b.report.Files, func(x, y File) int {
+		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(string(x.Language), string(y.Language)))
+	})
 }
