@@ -78,11 +78,12 @@ static void keepArguments(Function &F) {
 
 /// Loads address and number once, before the first update of all, if F has registers for them.
 bool UpdateEmitter::emitWithOneLoad(Function &F) {
-  if (Baseline || spareRegisters(F) < 2)
+  if (Baseline)
     return false;
   DominatorTree DT(F);
   SmallVector<Instruction *, 32> Places;
   BasicBlock *Home = nullptr;
+  bool One = false;
   for (Instruction &I : instructions(F)) {
     auto Planned = Plan.find(&I);
     if (Planned == Plan.end() || !Planned->second.Step)
@@ -90,15 +91,19 @@ bool UpdateEmitter::emitWithOneLoad(Function &F) {
     if (!DT.isReachableFromEntry(I.getParent()))
       return false;
     Places.push_back(&I);
+    One |= needsOne(Planned->second);
     Home = Home ? DT.findNearestCommonDominator(Home, I.getParent()) : I.getParent();
   }
   if (!Home)
     return true;
+  if (spareRegisters(F) < (One ? 2 : 1))
+    return false;
   auto Before = find_if(*Home, [&](Instruction &I) { return Plan.count(&I) || I.isTerminator(); });
   IRBuilder<> B(&*Before);
   Registers R;
   R.Base = loadBase(B);
-  R.One = loadOne(B);
+  if (One)
+    R.One = loadOne(B);
   for (Instruction *I : Places)
     emit(I, Plan[I], R);
   return true;
@@ -174,6 +179,13 @@ void UpdateEmitter::emitBaseline(IRBuilder<> &B, uint64_t Offset, Value *Step) {
   B.CreateStore(B.CreateAdd(B.CreateLoad(B.getInt64Ty(), P), Step), P);
 }
 
+/// Whether the update takes the number 1 from a register.
+bool UpdateEmitter::needsOne(const Update &U) const {
+  if (Flags.test(U.Index))
+    return !compat::HasStoreImmediate;
+  return !U.Step || match(U.Step, m_One());
+}
+
 void UpdateEmitter::emit(Instruction *At, const Update &U, Registers &R) {
   IRBuilder<> B(At); // takes over the debug location
   const DataLayout &DL = Counters->getParent()->getDataLayout();
@@ -187,22 +199,23 @@ void UpdateEmitter::emit(Instruction *At, const Update &U, Registers &R) {
   }
   if (!R.Base)
     R.Base = loadBase(B);
-  if (!U.Step) {
-    if (!R.One)
-      R.One = loadOne(B);
+  bool One = needsOne(U);
+  if (One && !R.One)
+    R.One = loadOne(B);
+  if (!U.Step)
     return;
-  }
   Value *Base = R.Base;
   if (Offset > MaxOffset) {
     Base = B.CreateInBoundsGEP(B.getInt8Ty(), Base, B.getInt64(Offset));
     Offset = 0;
   }
-  Value *Step = U.Step;
-  if (Flag || match(Step, m_One())) {
-    if (!R.One)
-      R.One = loadOne(B);
-    Step = R.One;
+  if (Flag && !One) {
+    auto *FT = FunctionType::get(B.getVoidTy(), {Base->getType(), B.getInt64Ty()}, false);
+    B.CreateCall(InlineAsm::get(FT, "*(u8 *)($0 + $1) = 1", "r,i", /*hasSideEffects=*/true),
+                 {Base, B.getInt64(Offset)});
+    return;
   }
+  Value *Step = One ? R.One : U.Step;
   const char *Asm = Flag ? "*(u8 *)($0 + $2) = $1" : "lock *(u64 *)($0 + $2) += $1";
   auto *FT = FunctionType::get(B.getVoidTy(), {Base->getType(), B.getInt64Ty(), B.getInt64Ty()},
                                false);

@@ -30,10 +30,10 @@ SEC("xdp") int counted(int *ctx) { return *ctx > 3 ? 4 : 5; }
 
 // CHECK: define {{.*}}@flagged
 // CHECK-NOT: lock
-// CHECK: asm sideeffect "*(u8 *)($0 + $2) = $1", {{.*}} i64 56)
+// CHECK: asm sideeffect "*(u8 *)($0 + ${{[12]}}) = {{\$?}}1", {{.*}} i64 56)
 // CHECK-NOT: lock
 // BIG: define {{.*}}@flagged
-// BIG: asm sideeffect "*(u8 *)($0 + $2) = $1", {{.*}} i64 63)
+// BIG: asm sideeffect "*(u8 *)($0 + ${{[12]}}) = {{\$?}}1", {{.*}} i64 63)
 SEC("xdp") int flagged(int *ctx) { return *ctx > 3 ? 4 : 5; }
 
 // CHECK: define {{.*}}@silent(

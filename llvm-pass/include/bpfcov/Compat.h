@@ -84,6 +84,14 @@ inline llvm::Function *varAnnotation(llvm::Module &M) {
 #endif
 }
 
+/// Whether the assembler knows stores of numbers, which every kernel has: that of 16 does not, and
+/// that of 19 does.
+#if LLVM_VERSION_MAJOR >= 19
+constexpr bool HasStoreImmediate = true;
+#else
+constexpr bool HasStoreImmediate = false;
+#endif
+
 /// Declares llvm.sideeffect().
 inline llvm::Function *sideEffect(llvm::Module &M) {
 #if LLVM_VERSION_MAJOR >= 20

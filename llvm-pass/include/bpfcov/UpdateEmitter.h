@@ -10,6 +10,8 @@
 //   $one = 1                   likewise
 //   lock *(u64 *)($base + 40) += $one
 //
+// or for a flag *(u8 *)($base + 40) = 1, where the assembler knows it.
+//
 // A function that leaves registers free over its calls has both for all of its code.
 //
 // The add is the one without fetch, which every kernel and architecture has, and leaves $one alone.
@@ -61,6 +63,7 @@ private:
   bool emitWithOneLoad(llvm::Function &F);
   llvm::Instruction *loadBase(llvm::IRBuilder<> &B);
   llvm::Instruction *loadOne(llvm::IRBuilder<> &B);
+  bool needsOne(const Update &U) const;
   void emit(llvm::Instruction *At, const Update &U, Registers &R);
   void emitBaseline(llvm::IRBuilder<> &B, uint64_t Offset, llvm::Value *Step);
   llvm::Instruction *load(llvm::IRBuilder<> &B, llvm::StringRef Asm, llvm::Constant *C);
