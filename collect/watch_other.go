@@ -17,6 +17,9 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	return nil, fmt.Errorf("watch %s: %w (%s/%s)", cmd.Path, ErrNotSupported, runtime.GOOS, runtime.GOARCH)
 }
 
+// Prepare returns [ErrNotSupported] on this system.
+func Prepare() error { return ErrNotSupported }
+
 // HostCell returns [ErrNotSupported] on this system.
 func HostCell() (Cell, error) {
 	return Cell{}, fmt.Errorf("%w (%s/%s)", ErrNotSupported, runtime.GOOS, runtime.GOARCH)
