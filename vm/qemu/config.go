@@ -84,8 +84,13 @@ func (c Config) KernelArgs() ([]string, error) {
 		"console=" + m.console, "quiet", "panic=-1",
 		"cryptomgr.notests", "raid=noautodetect", "random.trust_cpu=on",
 	}
-	if c.Arch == "amd64" {
+	switch {
+	case c.Arch == "amd64":
 		args = append(args, "psmouse.proto=exps")
+	case c.Arch == "arm64" && c.Accel != KVM:
+		// Kernels with random addresses isolate their page tables (kaslr_requires_kpti in arch/arm64/kernel/cpufeature.c),
+		// and QEMU then forgets all translations of addresses at each system call.
+		args = append(args, "kpti=0")
 	}
 	if c.LSM != "" && !hasWord(c.LSM, "bpf") {
 		args = append(args, "lsm="+c.LSM+",bpf")

@@ -24,7 +24,7 @@ func TestCommand(t *testing.T) {
 			"/q -M virt,accel=tcg -cpu neoverse-n1 -m 1024 -smp 2 -nodefaults -no-user-config -no-reboot -display none " +
 				"-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny " +
 				"-chardev stdio,id=console,signal=off -serial chardev:console -kernel k -initrd rd " +
-				"-append <console=ttyAMA0 quiet panic=-1 cryptomgr.notests raid=noautodetect random.trust_cpu=on lsm=yama,apparmor,bpf a=b> " +
+				"-append <console=ttyAMA0 quiet panic=-1 cryptomgr.notests raid=noautodetect random.trust_cpu=on kpti=0 lsm=yama,apparmor,bpf a=b> " +
 				"-device virtio-serial-pci,max_ports=2 -chardev socket,id=port,fd=3 -device virtserialport,nr=1,chardev=port,name=bpfcov -s"},
 		{"riscv64, bare", Config{Arch: "riscv64", Kernel: "k", NoPort: true, LSM: "yama,bpf"},
 			"qemu-system-riscv64 -M virt,accel=tcg -cpu rv64 -m 512 -smp 1 -nodefaults -no-user-config -no-reboot -display none " +
