@@ -71,7 +71,7 @@ Intrinsic::ID clampOf(const ICmpInst &Compare, const Value *Variable, const APIn
   if (Zext || Sext)
     V = cast<CastInst>(V)->getOperand(0);
   auto *Bound = dyn_cast<ConstantInt>(Compare.getOperand(1));
-  if (!isLast(V, Variable) || !Bound)
+  if (!isLast(V, Variable) || !Bound || !V->getType()->isIntegerTy(Limit.getBitWidth()))
     return Intrinsic::not_intrinsic;
   // What was extended without a sign is compared without one, too, unless with a negative number.
   if ((Zext && Bound->isNegative()) || (Sext && Compare.isUnsigned()))

@@ -70,3 +70,14 @@ SEC int two(unsigned long *ctx) {
   sink = x;
   return 0;
 }
+
+// CHECK-LABEL: define {{.*}}@half
+// CHECK-NOT: @llvm.umin
+// CHECK: ret
+SEC int half(unsigned long *ctx) {
+  unsigned long x = *ctx;
+  if (x > 31)
+    *(unsigned *)&x = 31;
+  sink = x;
+  return 0;
+}
