@@ -18,23 +18,30 @@ struct {
 	__type(value, char[MAX]);
 } scratch SEC(".maps");
 
-// With a counter in the branch, clang 14 to 19 compare len and the verifier learns nothing about size.
+// Without a counter in the branch clang 14 to 19 make a minimum of it; with one they compare len, and the verifier learns nothing about
+// size. A branch that does nothing but clamp is a minimum either way.
 static __always_inline void clamped(char *event, __u32 len)
 {
 	__u32 size = 56 + len;
+	__u64 flags = 0;
 
-	if (size > MAX)
+	if (size > MAX) {
 		size = MAX;
-	bpf_ringbuf_output(&events, event, size, 0);
+		flags = BPF_RB_FORCE_WAKEUP;
+	}
+	bpf_ringbuf_output(&events, event, size, flags);
 }
 
 static __always_inline void clamped_again(char *event, __u32 len)
 {
 	__u32 size = 24 + len;
+	__u64 flags = 0;
 
-	if (size > MAX)
+	if (size > MAX) {
 		size = MAX;
-	bpf_ringbuf_output(&events, event, size, 0);
+		flags = BPF_RB_FORCE_WAKEUP;
+	}
+	bpf_ringbuf_output(&events, event, size, flags);
 }
 
 SEC("tc")
