@@ -146,6 +146,7 @@ type watcher struct {
 	refs                         []liveness.Ref
 	streams                      map[uint64]*stream // by shape; of the listening goroutine too
 	later                        later
+	recognising                  sync.Mutex // held until what a recognised load refers to is in later
 
 	reading sync.Mutex // held while counters are read
 	closed  bool       // nothing can be read any more; guarded by reading
@@ -389,6 +390,9 @@ func (w *watcher) settle() []ObjectCounters {
 func (w *watcher) retire() {
 	w.reading.Lock()
 	defer w.reading.Unlock()
+	w.recognising.Lock()
+	defer w.recognising.Unlock()
+	w.flush() // who loads with a map is known then
 	w.table.retire()
 }
 

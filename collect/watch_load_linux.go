@@ -93,13 +93,11 @@ func (w *watcher) progLoad(c *notify.Call) {
 	w.refs = liveness.AppendRefs(w.refs[:0], insns, w.order)
 	var shape uint64
 	if license != nil && attr.Type != bpfsys.TypeSyscall {
-		var r *repeated
-		if r, shape = w.recognise(c, attr, insns, license, w.refs); r != nil {
-			if !w.l.Continue(c.ID) {
-				r.close()
-			} else if w.later.put(r) {
-				w.flush()
-			}
+		var done, full bool
+		if shape, done, full = w.recognised(c, attr, insns, license); full {
+			w.flush()
+		}
+		if done {
 			return
 		}
 	}

@@ -256,11 +256,11 @@ func (t *mapTable) retire() {
 		if used[m.id] {
 			continue
 		}
-		t.mu.Lock()
+		t.mu.Lock() // who finds the map again finds it after this reading
+		t.addTo(t.folded, m)
 		delete(t.held, m.id)
 		t.newer, t.returning = max(t.newer, m.id), true
 		t.mu.Unlock()
-		t.addTo(t.folded, m)
 		bpfsys.Close(m.fd)
 	}
 }

@@ -120,6 +120,21 @@ func (k *key) put(m *counterMap, kind uint64) {
 	}
 }
 
+// recognised handles a load of a stream, and reports whether it did, and whether too many loads wait to be looked at.
+func (w *watcher) recognised(c *notify.Call, a *bpfsys.LoadAttr, insns, license []byte) (shape uint64, done, full bool) {
+	w.recognising.Lock()
+	defer w.recognising.Unlock()
+	r, shape := w.recognise(c, a, insns, license, w.refs)
+	switch {
+	case r == nil:
+		return shape, false, false
+	case !w.l.Continue(c.ID):
+		r.close()
+		return shape, true, false
+	}
+	return shape, true, w.later.put(r)
+}
+
 // recognise returns the load of a stream that is known, nil for another one. Then nothing has been done.
 func (w *watcher) recognise(c *notify.Call, a *bpfsys.LoadAttr, insns, license []byte, refs []liveness.Ref) (*repeated, uint64) {
 	if a.AttachFD != 0 || a.FDArray != 0 || a.Ifindex != 0 || len(refs) == 0 {
