@@ -50,7 +50,7 @@ func (k *bootKernel) bare(ctx context.Context, set func(*qemu.Config), init stri
 	}
 	c := qemu.Config{
 		Arch: k.Arch, Kernel: k.Image, Initrd: initrd, LSM: k.lsm, Accel: k.accel, Sandbox: k.sandbox,
-		Append: []string{guest.InitEnv}, InitArgs: []string{fmt.Sprintf("%s=%d", guest.TimeParam, start.UnixNano())},
+		Append: []string{guest.InitEnv(k.Arch)}, InitArgs: []string{fmt.Sprintf("%s=%d", guest.TimeParam, start.UnixNano())},
 		Console: filepath.Join(k.dir, "bare.console.log"),
 	}
 	set(&c)

@@ -165,7 +165,7 @@ func baseMachine(ctx context.Context, c *CellConfig) (base qemu.Config, accel qe
 		return
 	}
 	base = qemu.Config{
-		Arch: c.Kernel.Arch, Kernel: c.Kernel.Image, Append: append([]string{guest.InitEnv}, c.KernelArgs...),
+		Arch: c.Kernel.Arch, Kernel: c.Kernel.Image, Append: append([]string{guest.InitEnv(c.Kernel.Arch)}, c.KernelArgs...),
 		CPUs: c.CPUs, Accel: accel.Name, Binary: binary, Sandbox: sandbox,
 	}
 	if err = checkFiles(c.Files); err != nil {

@@ -24,11 +24,19 @@ const (
 	TimeParam = "bpfcov.time"
 	// LimitParam is the argument with the number of seconds after which the agent powers off, whatever it is doing.
 	LimitParam = "bpfcov.limit"
-	// InitEnv is a kernel parameter. The kernel puts those that it does not know into init's environment: Go then
-	// interrupts no goroutine by a signal, which it often would in an emulated guest where everything takes long, and does not
-	// look every second how many processors there are.
-	InitEnv = "GODEBUG=asyncpreemptoff=1,containermaxprocs=0,updatemaxprocs=0"
 )
+
+// InitEnv is a kernel parameter for guests of a GOARCH. The kernel puts those that it does not know into init's environment: Go then
+// interrupts no goroutine by a signal, which it often would in an emulated guest where everything takes long, and does not
+// look every second how many processors there are. Without that look resumed guests of riscv64, whose timer has to be
+// armed again, stop; why it helps them is not known.
+func InitEnv(arch string) string {
+	const env = "GODEBUG=asyncpreemptoff=1"
+	if arch == "riscv64" {
+		return env
+	}
+	return env + ",containermaxprocs=0,updatemaxprocs=0"
+}
 
 // JobVersion is the version of the job file. The agent refuses others.
 const JobVersion = 5
