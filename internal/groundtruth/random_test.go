@@ -176,7 +176,7 @@ func tell(r *model.Report) told {
 func TestGroups(t *testing.T) {
 	majors, seeds, options := []int{19}, 12, []string{"-O2"}
 	if os.Getenv("BPFCOV_LONG") != "" {
-		majors, seeds, options = nil, 60, []string{"-O2", "-O1", "-Os", "-mcpu=v1", "-mcpu=v4"}
+		majors, options = nil, []string{"-O2", "-O1", "-Os", "-mcpu=v1", "-mcpu=v4"}
 		for major := instrument.MinLLVM; major <= instrument.MaxLLVM; major++ {
 			majors = append(majors, major)
 		}
