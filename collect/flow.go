@@ -55,9 +55,6 @@ type Weight struct {
 	Adds bool
 }
 
-// maxBalance bounds what [FlowIndex.Never] follows: the copies of an unrolled loop that one update stands for.
-const maxBalance = 1 << 10
-
 // Never reports whether code cannot run in a program with these sites that runs as often as a sum of counters says: whether
 // on every path from an update that adds to it others take as much off before the end. The weights are by counter, those of
 // others are 0. Without any update that adds (present) nothing can be said.
@@ -65,6 +62,7 @@ func (x *FlowIndex) Never(weights map[uint32]Weight) (never, present bool) {
 	// What is the most that is not taken off yet behind a site: with less, no more can be left at the end.
 	most := map[uint32]int{}
 	var todo []uint32
+	all := 0 // what all sites add together: more is left only by a loop that adds more than it takes off
 	for c, w := range weights {
 		present = present || w.Adds && len(x.at[c]) > 0
 		if w.N <= 0 {
@@ -72,6 +70,7 @@ func (x *FlowIndex) Never(weights map[uint32]Weight) (never, present bool) {
 		}
 		for _, i := range x.at[c] {
 			most[i] = w.N
+			all += w.N
 			todo = append(todo, i)
 		}
 	}
@@ -79,7 +78,7 @@ func (x *FlowIndex) Never(weights map[uint32]Weight) (never, present bool) {
 		n := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		s := &x.sites[n]
-		if s.Exit || most[n] > maxBalance {
+		if s.Exit || most[n] > all {
 			return false, present
 		}
 		for _, next := range s.Next {
