@@ -162,6 +162,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	deadline := time.NewTimer(t.Deadline())
 	defer deadline.Stop()
 	stopReaping := reapOrphans()
+	consoleIsLate := lateConsole()
 	var r result
 	select {
 	case r = <-done:
@@ -184,11 +185,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	killOthers()
 	end.Dropped = out.close()
 	reapAll()
-	if runtime.GOARCH == "s390x" {
-		// Its console keeps text back for a tenth of a second (sclp_console_write in drivers/s390/char/sclp_con.c); what the
-		// kernel said during this test is not to be taken for what it says during the next.
-		time.Sleep(150 * time.Millisecond)
-	}
+	consoleIsLate()
 	return r.res, r.err
 }
 
@@ -368,4 +365,30 @@ func freshCoverDir() error {
 		return &os.PathError{Op: "mkdir", Path: GoCoverDir, Err: err}
 	}
 	return nil
+}
+
+// lateConsole returns a function that waits, where the kernel has said something since, until its console has passed it on: what
+// it says during a test is not to be taken for what it says during the next, nor to be lost with the machine. That of s390x keeps
+// text back for a tenth of a second (sclp_console_write in drivers/s390/char/sclp_con.c); others do not.
+func lateConsole() (wait func()) {
+	if runtime.GOARCH != "s390x" {
+		return func() {}
+	}
+	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_, err = unix.Seek(fd, 0, unix.SEEK_END)
+	}
+	return func() {
+		said := err != nil
+		if !said { // EAGAIN: nothing behind the last record (Documentation/ABI/testing/dev-kmsg)
+			_, e := unix.Read(fd, make([]byte, 8192))
+			said = e != unix.EAGAIN
+		}
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		if said {
+			time.Sleep(150 * time.Millisecond)
+		}
+	}
 }
