@@ -59,8 +59,10 @@ type object struct {
 	counters, rodata *ebpf.Map
 }
 
-func newObject(sw uint32) (*object, error) {
-	value := counterValue(bpfsys.NativeOrder(), 8, numCounters, objectA)
+func newObject(sw uint32) (*object, error) { return newObjectOf(objectA, sw) }
+
+func newObjectOf(id meta.ObjectID, sw uint32) (*object, error) {
+	value := counterValue(bpfsys.NativeOrder(), 8, numCounters, id)
 	var o object
 	var err error
 	if o.counters, err = ebpf.NewMap(&ebpf.MapSpec{Name: ".data.bpfcov", Type: ebpf.Array, KeySize: 4,
