@@ -38,11 +38,10 @@ func (o *ObjectCounters) Ungroup(m *meta.Meta) *ObjectCounters {
 // addTimes returns a + n*times, or the largest number.
 func addTimes(a, n uint64, times uint32) uint64 {
 	high, low := bits.Mul64(n, uint64(times))
-	sum, carry := bits.Add64(a, low, 0)
-	if high|carry != 0 {
+	if high != 0 {
 		return math.MaxUint64
 	}
-	return sum
+	return AddCounts(a, low)
 }
 
 // Ungroup returns the set with the members of the groups that are in it.

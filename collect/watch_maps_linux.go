@@ -157,7 +157,7 @@ func (t *mapTable) duplicate(m *counterMap) (int, error) {
 	if t.held[m.id] != m {
 		return -1, unix.EBADF // its loader was killed
 	}
-	return unix.FcntlInt(uintptr(m.fd), unix.F_DUPFD_CLOEXEC, 3)
+	return bpfsys.Dup(m.fd)
 }
 
 // many reports whether more than limit maps are held.

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/bpfcov/bpfcov/collect/internal/bpfsys"
 	"github.com/bpfcov/bpfcov/collect/internal/notify"
 	"github.com/bpfcov/bpfcov/collect/liveness"
@@ -189,7 +187,7 @@ func (w *watcher) learn(cp *captured, shape uint64) {
 			return
 		}
 		var err error
-		if s.btf, err = unix.FcntlInt(uintptr(own), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+		if s.btf, err = bpfsys.Dup(own); err != nil {
 			return
 		}
 	}
@@ -300,9 +298,7 @@ func (w *watcher) repeated(r *repeated) {
 			cp.own[fd] = r.own[i]
 		}
 	}
-	w.mu.Lock()
-	w.total++
-	w.mu.Unlock()
+	w.loaded()
 	if len(cp.maps) == 0 && !w.o.Plain {
 		cp.close()
 		return
@@ -333,7 +329,7 @@ func (w *watcher) restore(cp *captured, r *repeated) {
 	}
 	cp.copyHeld(w)
 	if r.btf >= 0 {
-		own, err := unix.FcntlInt(uintptr(r.btf), unix.F_DUPFD_CLOEXEC, 3)
+		own, err := bpfsys.Dup(r.btf)
 		if err != nil {
 			cp.miss("descriptor of its types: %v", err)
 			return

@@ -169,6 +169,9 @@ func GetFD(pidfd int, fd int32) (int, error) {
 	return int(n), nil
 }
 
+// Dup returns another descriptor of what fd is, not one of the standard streams'.
+func Dup(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3) }
+
 // Close closes a descriptor of a map or a program.
 func Close(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
 

@@ -248,12 +248,11 @@ func (f follows) step(sock, tid int) {
 		return
 	}
 	var info syscallInfo
-	const entry, exit, testRun = 1, 2, 10 // PTRACE_SYSCALL_INFO_ENTRY, _EXIT, BPF_PROG_TEST_RUN
 	t.stops--
 	switch getSyscallInfo(tid, &info); {
-	case info.op == entry:
-		t.runs = info.nr == unix.SYS_BPF && uint32(info.args[0]) == testRun
-	case info.op == exit && t.runs:
+	case info.op == unix.PTRACE_SYSCALL_INFO_ENTRY:
+		t.runs = info.nr == unix.SYS_BPF && uint32(info.args[0]) == unix.BPF_PROG_TEST_RUN
+	case info.op == unix.PTRACE_SYSCALL_INFO_EXIT && t.runs:
 		ask(sock, &Call{TID: tid, Cmd: LoaderRan})
 		t.stops = 0
 	}
@@ -275,18 +274,16 @@ type syscallInfo struct {
 }
 
 func getSyscallInfo(tid int, info *syscallInfo) (size uintptr, errno unix.Errno) {
-	const getSyscallInfo = 0x420e
-	size, _, errno = unix.Syscall6(unix.SYS_PTRACE, getSyscallInfo, uintptr(tid), unsafe.Sizeof(*info), uintptr(unsafe.Pointer(info)), 0, 0)
+	size, _, errno = unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(tid), unsafe.Sizeof(*info), uintptr(unsafe.Pointer(info)), 0, 0)
 	return size, errno
 }
 
 // report tells the watcher of a call and waits until it may go on. Without a watcher it may at once. It reports whether
 // to follow the thread.
 func report(sock, tid int) bool {
-	const seccompStop = 3
 	var info syscallInfo
 	n, errno := getSyscallInfo(tid, &info)
-	if errno != 0 || n < unsafe.Offsetof(info.retData) || info.op != seccompStop || info.nr != unix.SYS_BPF {
+	if errno != 0 || n < unsafe.Offsetof(info.retData) || info.op != unix.PTRACE_SYSCALL_INFO_SECCOMP || info.nr != unix.SYS_BPF {
 		return false // of a filter of the command's own
 	}
 	return ask(sock, &Call{TID: tid, Cmd: int(uint32(info.args[0])), Attr: info.args[1], Size: uint32(info.args[2])})
