@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -125,10 +126,6 @@ func bootPackaged(ctx context.Context, k *bootKernel) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	image := k.Image
-	if k.Packed != "" {
-		image = k.Packed
-	}
 	start, host := time.Now(), selfTime()
 	initrd, err := k.archive(k.powerOff, nil)
 	if err != nil {
@@ -138,7 +135,7 @@ func bootPackaged(ctx context.Context, k *bootKernel) (sample, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "-M", machine+",accel="+k.accel, "-cpu", cpu, "-m", "512", "-smp", "1",
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
-		"-kernel", image, "-initrd", initrd, "-append", "console="+console+" quiet panic=-1")
+		"-kernel", cmp.Or(k.Packed, k.Image), "-initrd", initrd, "-append", "console="+console+" quiet panic=-1")
 	var text, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &text, &stderr
 	if err := cmd.Run(); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/bpfcov/bpfcov/vm/guest"
 	"github.com/bpfcov/bpfcov/vm/initramfs"
 	"github.com/bpfcov/bpfcov/vm/kernels"
+	"github.com/bpfcov/bpfcov/vm/matrix"
 	"github.com/bpfcov/bpfcov/vm/qemu"
 )
 
@@ -98,7 +99,7 @@ func bootBench(ctx context.Context, o options, args []string, heading string, va
 			return fmt.Errorf("%s: %w", a, err)
 		}
 		these := variants
-		if !k.warm() {
+		if !matrix.Resumable(k.Arch) {
 			these = slices.DeleteFunc(slices.Clone(these), func(v bootVariant) bool { return v.name == "warm cell" })
 		}
 		samples, failed, err := bootRounds(ctx, k, these, n)
@@ -225,9 +226,6 @@ func prepareKernel(ctx context.Context, o options, arch, spec, dir string) (*boo
 	k.modules, _, err = kernel.LoadModules(nil, []string{"virtio_pci", "virtio_console"})
 	return k, err
 }
-
-// warm reports whether this kernel's cells are resumed unless somebody asks otherwise, see docs/guest.md.
-func (k *bootKernel) warm() bool { return k.Arch != "riscv64" && k.Arch != "ppc64le" }
 
 // bootCell runs a cell whose only test is the smallest "true".
 func bootCell(ctx context.Context, k *bootKernel) (sample, error) {

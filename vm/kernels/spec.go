@@ -93,13 +93,17 @@ func ParseSpec(text string) (string, error) {
 	return s.String(), nil
 }
 
+// specKinds are the kinds of specs that have a colon.
+var specKinds = map[string]specKind{"apt": kindApt, "file": kindFile, "tar": kindTar, "bucket": kindBucket, "build": kindBuild, "oci": kindOCI}
+
 // SplitSpecs splits a list of specs at its commas. A comma within a spec, as in file:PATH,modules=DIR, stays: the next spec
 // begins with a kind.
 func SplitSpecs(list string) []string {
 	var specs []string
 	for _, part := range strings.Split(list, ",") {
 		kind, _, ok := strings.Cut(part, ":")
-		if len(specs) == 0 || part == "host" || ok && slices.Contains([]string{"apt", "file", "tar", "bucket", "oci", "build"}, kind) {
+		_, known := specKinds[kind]
+		if len(specs) == 0 || part == "host" || ok && known {
 			specs = append(specs, part)
 		} else {
 			specs[len(specs)-1] += "," + part
@@ -178,8 +182,7 @@ func parseSpec(text string) (spec, error) {
 		}
 		return s, nil
 	}
-	kinds := map[string]specKind{"tar": kindTar, "bucket": kindBucket, "build": kindBuild, "oci": kindOCI}
-	k, ok := kinds[kind]
+	k, ok := specKinds[kind]
 	if !ok {
 		return bad("unknown kind %q; want apt, oci, file, tar, bucket, build or host", kind)
 	}

@@ -291,13 +291,16 @@ func (r *Runner) cellConfig(c *Cell, set testSet) vm.CellConfig {
 	}
 }
 
-// Warm is whether saved guests are used, of choice if that is not nil. Not on ppc64le and riscv64, unless somebody asks for it: QEMU 7.2
-// resumes their guests to hello, and now and then one then stops in its first test (docs/guest.md).
+// Resumable reports whether saved guests of an architecture are used where nobody asks for it. Those of ppc64le and riscv64 are not:
+// QEMU 7.2 resumes them to hello, and now and then one then stops in its first test (docs/guest.md).
+func Resumable(arch string) bool { return arch != "riscv64" && arch != "ppc64le" }
+
+// Warm is whether saved guests are used: choice if that is not nil, else where they are [Resumable], but not in CI.
 func Warm(choice *bool, arch string) bool {
 	if choice != nil {
 		return *choice
 	}
-	return os.Getenv("CI") == "" && arch != "riscv64" && arch != "ppc64le"
+	return os.Getenv("CI") == "" && Resumable(arch)
 }
 
 func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
