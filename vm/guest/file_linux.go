@@ -49,6 +49,20 @@ func writeSmall(name, value string) error {
 	return err
 }
 
+// writeAll writes all of b, and returns how much of it was written.
+func writeAll(fd int, b []byte) (done int, err error) {
+	for done < len(b) {
+		n, err := unix.Write(fd, b[done:])
+		if n > 0 {
+			done += n
+		}
+		if err != nil && err != unix.EINTR && err != unix.EAGAIN {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
 // makeDir makes a folder and those above it. One that exists is no error.
 func makeDir(name string) error {
 	err := unix.Mkdir(name, 0o755)

@@ -143,6 +143,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 		err error
 	}
 	done := make(chan result, 1)
+	waitForConsole := lateConsole()
 	snaps := snapshots{s: s, run: run}
 	go func() {
 		watch := o.Watch
@@ -162,7 +163,6 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	deadline := time.NewTimer(t.Deadline())
 	defer deadline.Stop()
 	stopReaping := reapOrphans()
-	consoleIsLate := lateConsole()
 	var r result
 	select {
 	case r = <-done:
@@ -185,7 +185,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	killOthers()
 	end.Dropped = out.close()
 	reapAll()
-	consoleIsLate()
+	waitForConsole()
 	return r.res, r.err
 }
 

@@ -198,17 +198,9 @@ func (p *port) Read(b []byte) (int, error) {
 }
 
 func (p *port) Write(b []byte) (int, error) {
-	done := 0
-	for done < len(b) {
-		n, err := unix.Write(p.fd, b[done:])
-		if n > 0 {
-			done += n
-		}
-		switch {
-		case err == unix.EINTR || err == unix.EAGAIN:
-		case err != nil:
-			return done, fmt.Errorf("write to the port: %w", err)
-		}
+	n, err := writeAll(p.fd, b)
+	if err != nil {
+		return n, fmt.Errorf("write to the port: %w", err)
 	}
-	return done, nil
+	return n, nil
 }

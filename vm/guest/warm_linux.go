@@ -149,15 +149,8 @@ func (g *resumed) create(f File) (err error) {
 }
 
 func (g *resumed) data(b []byte) error {
-	for done := 0; done < len(b); {
-		n, err := unix.Write(g.fd, b[done:])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return &os.PathError{Op: "write", Path: g.path, Err: err}
-		}
-		done += n
+	if _, err := writeAll(g.fd, b); err != nil {
+		return &os.PathError{Op: "write", Path: g.path, Err: err}
 	}
 	if g.left -= int64(len(b)); g.left == 0 {
 		return g.close()
