@@ -114,6 +114,29 @@ func TestModuleFiles(t *testing.T) {
 	}
 }
 
+// TestModuleList looks through the folder of a kernel of the store once.
+func TestModuleList(t *testing.T) {
+	plain := testModule("depends=")
+	k := testModules(t, map[string][]byte{"kernel/a.ko": testModule("depends=b-c"), "kernel/b-c.ko": plain, "kernel/d.ko": plain, "updates/d.ko": plain, "modules.builtin": nil})
+	k.Dir = t.TempDir()
+	for range 2 {
+		got, err := k.ModuleFiles("a", "d")
+		if err != nil || moduleNames(got) != "b_c a d" || got[2].Path != "updates/d.ko" {
+			t.Fatalf("got %v, %v, want b_c, a and d below updates", got, err)
+		}
+		if err := os.WriteFile(filepath.Join(k.Modules, "kernel/later.ko"), plain, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if k.HasModule("later") {
+			t.Error("the folder was looked through again")
+		}
+	}
+	k.Dir = ""
+	if !k.HasModule("later") {
+		t.Error("the list of another kernel was taken")
+	}
+}
+
 func TestModulesWithoutBuiltinList(t *testing.T) {
 	for name, k := range map[string]*Kernel{
 		"no folder": {Release: "6.1"},
