@@ -176,7 +176,10 @@ func baseMachine(ctx context.Context, c *CellConfig) (base qemu.Config, accel qe
 		size, err = filesToDisk(ctx, c, size)
 	}
 	base.MemoryMiB, base.Disk = memory(c.MemoryMiB, size), c.Root.Disk
-	base.Share, base.ShareTag = c.Root.Share, guest.ShareTag
+	if err = c.Root.chooseShare(c.Kernel); err != nil {
+		return
+	}
+	base.Share, base.ShareTag, base.ShareDaemon = c.Root.Share, guest.ShareTag, c.Root.daemon
 	if f := c.Kernel.Features; f.Known && f.LSM {
 		base.LSM = strings.Join(f.LSMs, ",")
 	}

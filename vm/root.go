@@ -11,6 +11,7 @@ import (
 	"github.com/bpfcov/bpfcov/vm/guest"
 	"github.com/bpfcov/bpfcov/vm/initramfs"
 	"github.com/bpfcov/bpfcov/vm/kernels"
+	"github.com/bpfcov/bpfcov/vm/qemu"
 	"github.com/bpfcov/bpfcov/vm/rootfs"
 )
 
@@ -19,9 +20,11 @@ import (
 type Root struct {
 	// Disk is a squashfs image, see package rootfs.
 	Disk string
-	// Share is a folder of the host, which the guest reads by 9p. Such a guest cannot be saved.
+	// Share is a folder of the host, which the guest reads by 9p, or by virtiofs where its kernel has no 9p. Such a guest
+	// cannot be saved.
 	Share string
 
+	daemon    string // of virtiofs, where that is how Share is read
 	temporary bool
 }
 
@@ -31,6 +34,8 @@ func (r Root) kind() guest.Root {
 	switch {
 	case r.Disk != "":
 		return guest.RootDisk
+	case r.daemon != "":
+		return guest.RootVirtioFS
 	case r.Share != "":
 		return guest.RootShare
 	}
@@ -69,11 +74,31 @@ func (r Root) moduleNames() []string {
 	switch {
 	case r.Disk != "":
 		return []string{"virtio_blk", "squashfs", "overlay"}
+	case r.daemon != "":
+		return []string{"virtiofs", "overlay"}
 	case r.Share != "":
 		return []string{"9pnet_virtio", "9p", "overlay"}
 	}
 	return nil
 }
+
+// chooseShare finds how a kernel can read the share, if there is one.
+func (r *Root) chooseShare(k *kernels.Kernel) error {
+	if r.Share == "" || k.HasModule("9pnet_virtio") {
+		return nil
+	}
+	if !k.HasModule("virtiofs") {
+		return fmt.Errorf("the host's root needs the module 9pnet_virtio or virtiofs, and this kernel has neither: use %s", otherFlavour)
+	}
+	var err error
+	if r.daemon, err = qemu.FindVirtiofsd(); err != nil {
+		return fmt.Errorf("the host's root goes to this kernel by virtiofs only: %w; or use %s", err, otherFlavour)
+	}
+	return nil
+}
+
+// otherFlavour is what does for the host's root when a kernel does not.
+const otherFlavour = "a kernel of another flavour, such as @generic, or a root image"
 
 // rootModules are the modules of c's kernel for c's root, in an order in which they load.
 func rootModules(c *CellConfig) ([]kernels.Module, error) {
@@ -82,7 +107,7 @@ func rootModules(c *CellConfig) ([]kernels.Module, error) {
 	if errors.As(err, &m) && errors.Is(err, kernels.ErrNoModule) {
 		what, instead := "a root image", "the root closure"
 		if c.Root.Share != "" {
-			what, instead = "the host's root", "a kernel of another flavour, such as @generic, or a root image"
+			what, instead = "the host's root", otherFlavour
 		}
 		return nil, fmt.Errorf("%s needs the module %s, which this kernel has not: use %s", what, m.Module, instead)
 	}

@@ -1,17 +1,24 @@
 package vm
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/bpfcov/bpfcov/collect"
 	"github.com/bpfcov/bpfcov/vm/guest"
 	"github.com/bpfcov/bpfcov/vm/initramfs"
+	"github.com/bpfcov/bpfcov/vm/kernels"
+	"github.com/bpfcov/bpfcov/vm/qemu"
 	"github.com/bpfcov/bpfcov/vm/rootfs"
 )
 
@@ -109,23 +116,165 @@ func TestRootArchives(t *testing.T) {
 	}
 }
 
-// The host's root, on a kernel that has 9p, and what is said of one that has not.
-func TestRootHost(t *testing.T) {
-	marker := filepath.Join(t.TempDir(), "marker")
-	write(t, marker, []byte("marker\n"), 0o644)
-	tests := []guest.Test{prog("file", "root", marker, "7", "marker\n")}
-	c := cell(t, "apt:bookworm/6.1", runtime.GOARCH, tests...)
-	c.Root = Root{Share: "/"}
-	const want = "the host's root needs the module 9pnet_virtio, which this kernel has not: use a kernel of another flavour, such as @generic, or a root image"
-	if _, err := RunCell(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("got %v, want %s", err, want)
+// hostFiles are files of the host that a guest reads and tries to change: one of this user's, and for root one of somebody
+// else's, on a mount of its own.
+func hostFiles(t *testing.T) []string {
+	t.Helper()
+	dir := t.TempDir()
+	if os.Geteuid() == 0 {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	}
-	long(t)
-	c = cell(t, "apt:bookworm/6.1@generic", runtime.GOARCH, tests...)
+	files := []string{filepath.Join(t.TempDir(), "marker"), filepath.Join(dir, "mounted")}
+	for _, f := range files {
+		write(t, f, []byte("marker\n"), 0o644)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(files[1], 1000, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+func wantUntouched(t *testing.T, files []string) {
+	t.Helper()
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err != nil || string(b) != "marker\n" {
+			t.Errorf("after the guest wrote to it: got %q, %v", b, err)
+		}
+		if all, err := os.ReadDir(filepath.Dir(f)); err != nil || len(all) != 1 {
+			t.Errorf("beside %s: got %v, %v, want nothing", f, all, err)
+		}
+	}
+}
+
+// rootHost runs a cell with the host's root, which reads files and tries to change them.
+func rootHost(t *testing.T, spec, fs string) {
+	t.Helper()
+	files := hostFiles(t)
+	var tests []guest.Test
+	for _, f := range files {
+		tests = append(tests, prog(filepath.Base(f), "root", f, "7", "marker\n"))
+	}
+	if fs == "virtiofs" {
+		tests = append(tests, prog("spoil", append([]string{"spoil"}, files...)...))
+	}
+	c := cell(t, spec, runtime.GOARCH, tests...)
 	c.Root, c.Warm = Root{Share: "/"}, true
-	wantPassed(t, c, false)
-	if b, err := os.ReadFile(marker); err != nil || string(b) != "marker\n" {
-		t.Errorf("after the guest wrote to it: got %q, %v", b, err)
+	res := wantPassed(t, c, false)
+	wantUntouched(t, files)
+	device := map[string]string{"9p": "virtio-9p-", "virtiofs": "vhost-user-fs-"}[fs]
+	if !strings.Contains(strings.Join(res.QEMU, " "), device) {
+		t.Errorf("got %q, want %s", res.QEMU, fs)
+	}
+}
+
+// The host's root by virtiofs, on a kernel without 9p. The guest can change nothing of it, even where it mounts it writable.
+func TestRootHost(t *testing.T) {
+	if _, err := qemu.FindVirtiofsd(); err != nil {
+		t.Skip(err)
+	}
+	rootHost(t, "apt:bookworm/6.1", "virtiofs")
+}
+
+func TestRootHostKernels(t *testing.T) {
+	long(t)
+	for spec, fs := range map[string]string{
+		"apt:bullseye/5.10": "virtiofs", "apt:trixie/6.12": "virtiofs", "apt:sid/7.*": "virtiofs", "apt:bookworm/6.1@generic": "9p",
+	} {
+		t.Run(strings.ReplaceAll(spec, "/", " "), func(t *testing.T) { rootHost(t, spec, fs) })
+	}
+}
+
+// daemons are the processes of virtiofsd that this test started.
+func daemons(t *testing.T) (pids []int) {
+	t.Helper()
+	names, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		env, _ := os.ReadFile(name)
+		line, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "cmdline"))
+		if !strings.Contains(string(env), daemonMark+"="+t.Name()) || !strings.Contains(string(line), "\x00--fd=3\x00") {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+const daemonMark = "BPFCOV_TEST_DAEMON"
+
+// A daemon that dies ends its guest, which would wait for it for ever; and a run that is stopped leaves no daemon.
+func TestRootHostEnds(t *testing.T) {
+	long(t)
+	for _, what := range []string{"daemon killed", "run stopped"} {
+		t.Run(what, func(t *testing.T) {
+			if _, err := qemu.FindVirtiofsd(); err != nil {
+				t.Skip(err)
+			}
+			t.Setenv(daemonMark, t.Name())
+			c := cell(t, "apt:bookworm/6.1", runtime.GOARCH, prog("first", "exit", "0"), prog("hang", "hang"))
+			c.Root = Root{Share: "/"}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			c.Events = func(e Event) {
+				if e.Kind != EventTestStart || e.Test != "hang" {
+					return
+				}
+				pids := daemons(t)
+				if len(pids) == 0 {
+					t.Error("found no daemon while the guest runs: the look for it is broken")
+				}
+				if what == "run stopped" {
+					cancel()
+					return
+				}
+				for _, pid := range pids {
+					syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			res, err := RunCell(ctx, c)
+			if left := daemons(t); len(left) > 0 {
+				t.Errorf("left running: %v", left)
+			}
+			if what == "run stopped" {
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("got %v, want that it was stopped", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, hang := res.Records[0].Run, res.Records[1].Run
+			if first.Outcome != collect.Passed || hang.Outcome == collect.Passed || hang.Outcome == collect.TimedOut || !strings.Contains(hang.Reason, "virtiofsd") {
+				t.Errorf("got %s (%s) and %s (%s), want the second to name virtiofsd", first.Outcome, first.Reason, hang.Outcome, hang.Reason)
+			}
+		})
+	}
+}
+
+// What is said of a kernel, or a host, that can do neither.
+func TestRootHostMissing(t *testing.T) {
+	const instead = "use a kernel of another flavour, such as @generic, or a root image"
+	r := Root{Share: "/"}
+	bare := &kernels.Kernel{Release: "x", Modules: t.TempDir()}
+	write(t, filepath.Join(bare.Modules, "modules.builtin"), nil, 0o644)
+	if err := r.chooseShare(bare); err == nil || err.Error() != "the host's root needs the module 9pnet_virtio or virtiofs, and this kernel has neither: "+instead {
+		t.Errorf("got %v", err)
+	}
+	write(t, filepath.Join(bare.Modules, "modules.builtin"), []byte("kernel/net/9p/9pnet_virtio.ko\n"), 0o644)
+	if err := r.chooseShare(bare); err != nil || r.kind() != guest.RootShare {
+		t.Errorf("with 9p: got %q, %v", r.kind(), err)
 	}
 }
 

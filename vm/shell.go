@@ -34,6 +34,9 @@ type Interactive struct {
 	// Kernel is the file with the symbols for a debugger, as far as the image has any.
 	Kernel string
 	Accel  qemu.Accel
+	// Share is the folder of the host that the guest reads by virtiofs, from the daemon ShareDaemon; empty for none. Args
+	// alone then start no machine.
+	Share, ShareDaemon string
 }
 
 // PrepareInteractive writes the guest's initramfs and composes QEMU's command line.
@@ -76,7 +79,11 @@ func PrepareInteractive(ctx context.Context, ic InteractiveConfig) (*Interactive
 	if err != nil {
 		return fail(err)
 	}
-	return &Interactive{Args: args, Kernel: c.Kernel.Image, Accel: accel}, nil
+	m := &Interactive{Args: args, Kernel: c.Kernel.Image, Accel: accel}
+	if qc.ShareDaemon != "" {
+		m.Share, m.ShareDaemon = qc.Share, qc.ShareDaemon
+	}
+	return m, nil
 }
 
 // Run starts the machine on the standard input and output and waits for its end. When ctx ends, or the calling
@@ -84,6 +91,14 @@ func PrepareInteractive(ctx context.Context, ic InteractiveConfig) (*Interactive
 func (i *Interactive) Run(ctx context.Context) error {
 	cmd := exec.Command(i.Args[0], i.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if i.ShareDaemon != "" {
+		share, err := qemu.StartShare(i.ShareDaemon, i.Share)
+		if err != nil {
+			return err
+		}
+		defer share.Stop()
+		share.Pass(cmd)
+	}
 	runtime.LockOSThread() // the parent death signal is sent when the thread that forked ends
 	defer runtime.UnlockOSThread()
 	// It stays in our process group, which is the one that may read the terminal.

@@ -97,7 +97,7 @@ func examine(ctx context.Context, arches []string) []finding {
 	for _, arch := range arches {
 		list = append(list, examineQEMU(ctx, arch), examineAgent(arch))
 	}
-	return append(list, examineKernels(), examineAccel(ctx), examineExec(), examineShell(), examineDisks())
+	return append(list, examineKernels(), examineAccel(ctx), examineExec(), examineShell(), examineDisks(), examineVirtiofsd())
 }
 
 func examineClang(ctx context.Context) finding {
@@ -220,6 +220,16 @@ func examineDisks() finding {
 	f := finding{What: "disks, for root images and large files", OK: true, Detail: "squashfs-tools"}
 	if err := rootfs.Available(); err != nil {
 		f.OK, f.Detail = false, err.Error()
+	}
+	return f
+}
+
+// examineVirtiofsd tells whether kernels without 9p can read the host's root.
+func examineVirtiofsd() finding {
+	f := finding{What: "virtiofs, for root: host on kernels without 9p"}
+	p, err := qemu.FindVirtiofsd()
+	if f.OK, f.Detail = err == nil, p; err != nil {
+		f.Detail = err.Error()
 	}
 	return f
 }

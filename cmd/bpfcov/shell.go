@@ -149,6 +149,10 @@ func runShell(cmd *cobra.Command, f shellFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	if f.print && m.ShareDaemon != "" {
+		os.RemoveAll(dir)
+		return &exitError{exitUsage, fmt.Errorf("%s reads the host's root by virtiofs, from a daemon that bpfcov starts: QEMU's command line alone does not boot it; use a flavour with 9p, such as @generic", k.Release)}
+	}
 	if f.print {
 		return printCommand(cmd.OutOrStdout(), m.Args)
 	}

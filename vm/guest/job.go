@@ -69,12 +69,13 @@ type Root string
 
 // The roots.
 const (
-	RootNone  Root = ""      // the initramfs is all there is
-	RootDisk  Root = "disk"  // a squashfs image on the first virtio disk
-	RootShare Root = "share" // a folder of the host, by 9p
+	RootNone     Root = ""         // the initramfs is all there is
+	RootDisk     Root = "disk"     // a squashfs image on the first virtio disk
+	RootShare    Root = "share"    // a folder of the host, by 9p
+	RootVirtioFS Root = "virtiofs" // the same by virtiofs
 )
 
-// ShareTag is the tag under which a guest mounts the folder of RootShare.
+// ShareTag is the tag under which a guest mounts the folder of RootShare and RootVirtioFS.
 const ShareTag = "bpfcov"
 
 // Module is one kernel module file of the initramfs.
@@ -270,7 +271,7 @@ func DecodeJob(b []byte) (*Job, error) {
 // Validate checks what would otherwise only fail in the guest.
 func (j Job) Validate() error {
 	switch j.Root {
-	case RootNone, RootDisk, RootShare:
+	case RootNone, RootDisk, RootShare, RootVirtioFS:
 	default:
 		return fmt.Errorf("job: root %q is none that this agent knows", j.Root)
 	}

@@ -45,7 +45,10 @@ func enterRoot(job *Job) error {
 func mountLower(r Root, dir string) error {
 	const disk = "/dev/vda"
 	source, fs, data := disk, "squashfs", ""
-	if r == RootShare {
+	switch r {
+	case RootVirtioFS:
+		source, fs = ShareTag, "virtiofs"
+	case RootShare:
 		// cache=loose: nobody changes it for the guest's sake.
 		source, fs, data = ShareTag, "9p", "trans=virtio,version=9p2000.L,cache=loose,msize=262144"
 	}
@@ -54,7 +57,7 @@ func mountLower(r Root, dir string) error {
 		switch {
 		case err == nil:
 			return nil
-		case (err == unix.ENOENT || err == unix.ENXIO) && time.Since(start) < portDeadline: // the driver is not there yet
+		case (err == unix.ENOENT || err == unix.ENXIO || fs == "virtiofs" && err == unix.EINVAL) && time.Since(start) < portDeadline: // the driver is not there yet
 		default:
 			return fmt.Errorf("root: mount %s (%s): %w", source, fs, err)
 		}

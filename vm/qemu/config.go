@@ -40,8 +40,9 @@ type Config struct {
 	Sandbox bool
 	// Disk is a file that the guest sees as its first virtio disk, read-only; empty for none.
 	Disk string
-	// Share is a folder of the host that the guest can mount by 9p under the tag ShareTag, read-only; empty for none.
-	Share, ShareTag string
+	// Share is a folder of the host that the guest can mount under the tag ShareTag, read-only; empty for none. It is
+	// mounted by 9p, or by virtiofs where ShareDaemon is set: the path of a virtiofsd, see [StartShare].
+	Share, ShareTag, ShareDaemon string
 	// NoPort leaves out the virtio-serial port: the smallest machine that boots.
 	NoPort bool
 	// Interactive gives the console to a person: the keys go to the guest, but for Ctrl-a, which commands QEMU.
@@ -67,6 +68,7 @@ const (
 	monitorFD = 4 // of its monitor
 	ramFD     = 5
 	stateFD   = 6
+	shareFD   = 7 // QEMU's end of the connection to the daemon of a share
 )
 
 // saves reports whether the machine is one that can be saved or resumed.
@@ -153,7 +155,10 @@ func Command(c Config) ([]string, error) {
 		return nil, fmt.Errorf("a machine that is saved or resumed needs a file for its memory, and a port")
 	}
 	machine := m.machine + ",accel=" + accel
-	if c.RAM != nil {
+	if c.saves() && c.ShareDaemon != "" {
+		return nil, fmt.Errorf("a machine with a share is neither saved nor resumed")
+	}
+	if c.RAM != nil || c.ShareDaemon != "" {
 		machine += ",memory-backend=ram"
 	}
 	args := []string{
@@ -170,6 +175,9 @@ func Command(c Config) ([]string, error) {
 			share = "off"
 		}
 		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,share=%s,mem-path=/proc/self/fd/%d", mem, share, ramFD))
+	}
+	if c.ShareDaemon != "" { // the daemon reads requests from the guest's memory
+		args = append(args, "-object", fmt.Sprintf("memory-backend-memfd,id=ram,size=%dM,share=on", mem))
 	}
 	if c.saves() {
 		args = append(args, "-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", monitorFD), "-mon", "chardev=monitor,mode=control")
@@ -212,7 +220,12 @@ func Command(c Config) ([]string, error) {
 	if c.Disk != "" {
 		args = append(args, "-drive", "if=none,id=disk,format=raw,readonly=on,file="+escape(c.Disk), "-device", m.device("blk")+",drive=disk")
 	}
-	if c.Share != "" {
+	switch {
+	case c.ShareDaemon != "":
+		args = append(args,
+			"-chardev", fmt.Sprintf("socket,id=share,fd=%d", shareFD),
+			"-device", "vhost-user-fs-"+m.bus+",chardev=share,tag="+c.ShareTag)
+	case c.Share != "":
 		args = append(args,
 			"-fsdev", "local,id=share,security_model=none,readonly=on,multidevs=remap,path="+escape(c.Share),
 			"-device", m.device("9p")+",fsdev=share,mount_tag="+c.ShareTag)

@@ -67,6 +67,18 @@ func TestCommandRoots(t *testing.T) {
 		if got := strings.Join(args, " "); !strings.HasSuffix(got, want) {
 			t.Errorf("%s: got %s, want it to end with %s", arch, got, want)
 		}
+		if args, err = Command(Config{Arch: arch, Kernel: "k", Share: "/c,d", ShareTag: "tag", ShareDaemon: "d"}); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(args, " ")
+		for _, want := range []string{
+			",memory-backend=ram -cpu ", " -object memory-backend-memfd,id=ram,size=512M,share=on ",
+			" -chardev socket,id=share,fd=7 -device vhost-user-fs-" + bus + ",chardev=share,tag=tag",
+		} {
+			if !strings.Contains(got, want) || strings.Contains(got, "-fsdev") {
+				t.Errorf("%s: got %s, want %s in it and no 9p", arch, got, want)
+			}
+		}
 	}
 }
 
@@ -79,6 +91,7 @@ func TestCommandRefuses(t *testing.T) {
 		{"no kernel image", Config{Arch: "amd64"}},
 		{`accelerator "hvf"`, Config{Arch: "amd64", Kernel: "k", Accel: "hvf"}},
 		{"memory of 1 MiB", Config{Arch: "amd64", Kernel: "k", MemoryMiB: 1}},
+		{"a machine with a share", Config{Arch: "amd64", Kernel: "k", Share: "/", ShareDaemon: "d", Save: true, RAM: os.Stdin}},
 		{"-1 CPUs", Config{Arch: "amd64", Kernel: "k", CPUs: -1}},
 	} {
 		if _, err := Command(tt.c); err == nil || !strings.Contains(err.Error(), tt.want) {

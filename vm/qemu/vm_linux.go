@@ -25,6 +25,7 @@ type VM struct {
 	port    *os.File
 	monitor *monitor
 	console *console
+	share   *Share // nil without a daemon
 	stderr  *tailWriter
 	args    []string
 	started time.Time
@@ -74,6 +75,12 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 5 * time.Second
 	v.cmd = cmd
+	if c.ShareDaemon != "" {
+		if v.share, err = StartShare(c.ShareDaemon, c.Share); err != nil {
+			v.console.Close()
+			return nil, err
+		}
+	}
 	remotes, err := v.sockets(c)
 	if err != nil {
 		v.console.Close()
@@ -82,13 +89,13 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	}
 	cmd.ExtraFiles = append(cmd.ExtraFiles, remotes...)
 	if c.RAM != nil {
-		for len(cmd.ExtraFiles) < ramFD-portFD {
-			cmd.ExtraFiles = append(cmd.ExtraFiles, nil)
-		}
-		cmd.ExtraFiles = append(cmd.ExtraFiles, c.RAM)
+		pass(cmd, ramFD, c.RAM)
 		if c.Incoming != nil {
-			cmd.ExtraFiles = append(cmd.ExtraFiles, c.Incoming)
+			pass(cmd, stateFD, c.Incoming)
 		}
+	}
+	if v.share != nil {
+		v.share.Pass(cmd)
 	}
 	started := make(chan error)
 	go v.run(started)
@@ -144,6 +151,9 @@ func (v *VM) sockets(c Config) (remotes []*os.File, err error) {
 }
 
 func (v *VM) closeSockets() error {
+	if v.share != nil {
+		v.share.Stop()
+	}
 	if v.monitor != nil {
 		v.monitor.f.Close()
 	}
@@ -164,7 +174,18 @@ func (v *VM) run(started chan<- error) {
 		return
 	}
 	close(started)
+	if v.share != nil {
+		go func() {
+			<-v.share.done
+			v.Kill() // its guest would wait for ever
+		}()
+	}
 	err := v.cmd.Wait()
+	if v.share != nil {
+		if serr := v.share.Stop(); err != nil && serr != nil {
+			err = fmt.Errorf("%w (%w)", err, serr)
+		}
+	}
 	if cerr := v.console.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("console: %w", cerr)
 	}

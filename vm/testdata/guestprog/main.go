@@ -4,6 +4,7 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -80,6 +81,12 @@ func run(what string, args []string) error {
 		time.Sleep(time.Hour)
 	case "root": // FILE SIZE TEXT: a file of the root, which is an overlay that can be written to
 		return root(args[0], args[1], args[2])
+	case "spoil": // FILE...: of the host, behind a virtiofs that the guest mounts writable
+		err := mountSpoil()
+		for _, name := range args {
+			err = errors.Join(err, spoil(name))
+		}
+		return err
 	case "artefacts":
 		return artefacts()
 	case "listener": // needs a seccomp listener of its own, and counts
