@@ -1,7 +1,10 @@
 package verify
 
 import (
+	"debug/elf"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -51,6 +54,32 @@ func Open(path string) (o *Object, err error) {
 		return nil, fmt.Errorf("%s: %d programs, want at most %d", path, len(spec.Programs), maxPrograms)
 	}
 	return &Object{File: filepath.Base(path), spec: spec}, nil
+}
+
+// Check tells cheaply whether a file is a BPF object at all, which is not to say that [Open] can read it. The error names the file.
+func Check(path string) error {
+	if st, err := os.Stat(path); err != nil {
+		return err
+	} else if !st.Mode().IsRegular() {
+		return fmt.Errorf("%s: want a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var head [20]byte // up to e_machine, elf(5)
+	if _, err := io.ReadFull(f, head[:]); err != nil || string(head[:4]) != elf.ELFMAG {
+		return fmt.Errorf("%s: not a BPF object, nor any other ELF file", path)
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB {
+		order = binary.BigEndian
+	}
+	if m := elf.Machine(order.Uint16(head[18:])); m != elf.EM_BPF {
+		return fmt.Errorf("%s: not a BPF object but one for %s", path, m)
+	}
+	return nil
 }
 
 // Programs are the names of the programs, sorted.

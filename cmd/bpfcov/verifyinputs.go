@@ -102,9 +102,13 @@ func (v *verifyInputs) of(ctx context.Context, arch string, llvm int) ([]verify.
 		if count[in.Name] > 1 {
 			in.Name = strings.ReplaceAll(filepath.ToSlash(filepath.Clean(in.Path)), "/", ":") // a slash separates file and program in filters
 		}
+		isSource := strings.HasSuffix(in.Path, ".c")
+		if err := verify.Check(in.Path); err != nil && !isSource {
+			return nil, usagef("%w", err)
+		}
 		var err error
 		switch {
-		case strings.HasSuffix(in.Path, ".c"):
+		case isSource:
 			in.Path, err = v.compile(ctx, arch, llvm, in.Path, filepath.Join(out, strings.TrimSuffix(in.Name, ".c")))
 		case v.build != nil: // the next build may write to the same place
 			in.Path, err = copyObject(in.Path, filepath.Join(out, in.Name))
@@ -141,9 +145,22 @@ func (v *verifyInputs) compile(ctx context.Context, arch string, llvm int, sourc
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {
-		return "", usagef("%s: clang %s: %w\n%s", source, clang.Version, err, strings.TrimRight(stderr.String(), "\n"))
+		return "", usagef("%s: clang %s: %w\n%s%s", source, clang.Version, err, strings.TrimRight(stderr.String(), "\n"), asmHint(stderr.String()))
 	}
 	return object, nil
+}
+
+// asmHint says where the architecture's headers are when clang did not find one: distributions with several architectures keep them in
+// folders of their own, where clang looks only when it compiles for one of these.
+func asmHint(stderr string) string {
+	if !strings.Contains(stderr, "'asm/types.h' file not found") {
+		return ""
+	}
+	found, err := filepath.Glob("/usr/include/*-linux-gnu*/asm/types.h")
+	if err != nil || len(found) == 0 {
+		return "\nasm/types.h comes with the package linux-libc-dev"
+	}
+	return "\nadd --cflags -I" + strings.TrimSuffix(found[0], "/asm/types.h")
 }
 
 // runBuild runs the configuration's build command and returns the folder that it had for its files.
