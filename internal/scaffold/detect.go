@@ -13,17 +13,18 @@ import (
 )
 
 var (
-	generate   = regexp.MustCompile(`(?m)^//go:generate\s+(.*\bbpf2go\b.*)$`)
-	target     = regexp.MustCompile(`-target[ =](\S+)`)
-	addTest    = regexp.MustCompile(`(?m)^\s*add_test\s*\(\s*(?:NAME\s+)?"?([\w.+-]+)"?\s+(?:COMMAND\s+)?"?([^\s")]+)`)
-	addProgram = regexp.MustCompile(`(?m)^\s*add_executable\s*\(\s*"?([\w.+-]+)`)
-	forBPF     = regexp.MustCompile(`-?-target[ =]bpf|bpf_object\(|BpfObject|gen skeleton`)
-	clangVar   = regexp.MustCompile(`(?m)^\s*((?:BPF_|LLVM_)?CLANG|CLANG_BIN|BPF_CC|CC_BPF)[ \t]*[?:]?=[ \t]*(clang-\d+[ \t]*$)?`)
-	programVar = regexp.MustCompile(`(?m)^\s*(?:APPS?|PROGS?|PROGRAMS?|TARGETS?|BINS?|TESTS?)\s*[?:]?=\s*([\w./+ -]+?)\s*$`)
-	cleanRule  = regexp.MustCompile(`(?m)^clean[ \t]*:`)
-	mainFunc   = regexp.MustCompile(`(?m)^int\s+main\s*\(`)
-	objectName = regexp.MustCompile(`"([\w.-]+\.o)"`)
-	packageKey = regexp.MustCompile(`(?m)^\s*name\s*=\s*"([\w-]+)"`)
+	generate    = regexp.MustCompile(`(?m)^//go:generate\s+(.*\bbpf2go\b.*)$`)
+	target      = regexp.MustCompile(`-target[ =](\S+)`)
+	addTest     = regexp.MustCompile(`(?m)^\s*add_test\s*\(\s*(?:NAME\s+)?"?([\w.+-]+)"?\s+(?:COMMAND\s+)?"?([^\s")]+)`)
+	addProgram  = regexp.MustCompile(`(?m)^\s*add_executable\s*\(\s*"?([\w.+-]+)`)
+	forBPF      = regexp.MustCompile(`-?-target[ =]bpf|bpf_object\(|BpfObject|gen skeleton`)
+	clangVar    = regexp.MustCompile(`(?m)^\s*((?:BPF_|LLVM_)?CLANG|CLANG_BIN|BPF_CC|CC_BPF)[ \t]*[?:]?=[ \t]*(clang-\d+[ \t]*$)?`)
+	programVar  = regexp.MustCompile(`(?m)^\s*(?:APPS?|PROGS?|PROGRAMS?|TARGETS?|BINS?|TESTS?)\s*[?:]?=\s*([\w./+ -]+?)\s*$`)
+	includeLine = regexp.MustCompile(`(?m)^[-s]?include[ \t]+(.*)$`)
+	cleanRule   = regexp.MustCompile(`(?m)^clean[ \t]*:`)
+	mainFunc    = regexp.MustCompile(`(?m)^int\s+main\s*\(`)
+	objectName  = regexp.MustCompile(`"([\w.-]+\.o)"`)
+	packageKey  = regexp.MustCompile(`(?m)^\s*name\s*=\s*"([\w-]+)"`)
 )
 
 // detectGo looks for go:generate lines with bpf2go, and for packages with tests.
@@ -245,6 +246,15 @@ func detectMake(fsys fs.FS, files []string) (*Project, error) {
 			continue
 		}
 		text := read(fsys, name)
+		have := map[string]bool{name: true}
+		for _, m := range includeLine.FindAllStringSubmatch(text, -1) {
+			for _, f := range strings.Fields(m[1]) {
+				if f = path.Clean(f); slices.Contains(files, f) && !have[f] { // no variables, nothing outside
+					have[f] = true
+					text += "\n" + read(fsys, f)
+				}
+			}
+		}
 		if !forBPF.MatchString(text) {
 			return nil, nil
 		}

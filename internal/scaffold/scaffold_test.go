@@ -66,6 +66,10 @@ func TestDetect(t *testing.T) {
 				`cp "$(find . -path ./bpfcov-out -prune -o -type f -name napd -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`,
 				`cp "$(find . -path ./bpfcov-out -prune -o -type f -name nap.bpf.o -print | head -n 1)" "$BPFCOV_BUILD_DIR/"`},
 			[]string{"./napd"}, []string{"amd64"}, 2},
+		{"make, rules in another file", map[string]string{"Makefile": "APPS = probe\nBAD := x\n-include $(wildcard *.d) ./mk/bpf.mk mk/bpf.mk ../outside.mk\n",
+			"mk/bpf.mk": "BPF_CLANG ?= clang\nprobe.bpf.o: probe.bpf.c\n\t$(BPF_CLANG) -target bpf -c $< -o $@\nclean:\n\trm -f *.o\n"}, "make",
+			[]string{"# Objects of an earlier build were not instrumented.", "make clean || true", `make BPF_CLANG="$CLANG"`, `cp probe "$BPFCOV_BUILD_DIR/"`},
+			[]string{"./probe"}, []string{"amd64"}, 1},
 		{"make without BPF", map[string]string{"Makefile": "all:\n\tcc x.c\n"}, "", nil, nil, nil, 0},
 		{"nothing", map[string]string{"README": ""}, "", nil, nil, nil, 0},
 	} {

@@ -53,7 +53,7 @@ type Runner struct {
 	// Policy says what to do about programs that are refused because of their counters; "" means [PolicyAuto].
 	Policy PolicyMode
 
-	mu     sync.Mutex // held while Progress is called
+	mu     sync.Mutex // held while Status is called
 	files  map[string]testSet
 	roots  map[string]vm.Root // by architecture
 	policy policyState
@@ -122,6 +122,10 @@ func (r *Runner) outdated(res *Result) []string {
 	return names
 }
 
+// ErrNoKernel means that no cell can run, and that the results of an earlier run are as they were. What is wrong with each kernel has been
+// told to Progress.
+var ErrNoKernel = errors.New("no kernel of the matrix could be fetched; nothing was run, and what an earlier run left is kept")
+
 // experiments is the folder for what a search for a policy builds and runs.
 const experiments = "policy"
 
@@ -163,6 +167,9 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 	}
 	if res.Cells, err = r.prepare(ctx, kept); err != nil {
 		return nil, err
+	}
+	if !slices.ContainsFunc(res.Cells, func(c Cell) bool { return c.Err == nil || c.Kept != nil }) {
+		return nil, ErrNoKernel
 	}
 	// Only now is there something to replace the last results with.
 	if err := out.remove([]string{experiments}); err != nil {
