@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,10 +48,8 @@ type Runner struct {
 	MemoryMiB int
 	// Warm resumes saved guests, see [matrix.Warm]; nil is its default.
 	Warm *bool
-	// Progress, if not nil, is told what happens, a line each.
+	// Progress, if not nil, is told what happens, a line each. It may be called from several goroutines.
 	Progress func(format string, args ...any)
-
-	mu sync.Mutex // held while Progress is called
 }
 
 // guestDir holds the objects in the guest.
@@ -259,10 +256,7 @@ func (r *Runner) boot(ctx context.Context, c *verify.Cell, k *kernels.Kernel, bi
 }
 
 func (r *Runner) progress(format string, args ...any) {
-	if r.Progress == nil {
-		return
+	if r.Progress != nil {
+		r.Progress(format, args...)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.Progress(format, args...)
 }

@@ -68,12 +68,9 @@ func (r *Runner) event(c *Cell, e vm.Event) {
 }
 
 func (r *Runner) progress(format string, args ...any) {
-	if r.Progress == nil {
-		return
+	if r.Progress != nil {
+		r.Progress(format, args...)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.Progress(format, args...)
 }
 
 // tail returns the last n lines of a file, of its last 8 KiB, without what libbpf says of the sections of an instrumented object.
