@@ -29,9 +29,10 @@ import (
 //	        uvarint width | uvarint maps | uvarint N
 //	        N uvarint counts
 //	        states: uvarint number of runs, each: u8 state | uvarint length; together 0 or N
-//	        flows: uvarint number, each: u8 1 when unknown, else 0 and the sites before, then after:
-//	            uvarint number, each: uvarint counter+1, 0 for none | uvarint number of next sites << 1 | exit |
-//	            uvarint next sites
+//	        flows: uvarint number, each: u8 1 when unknown, else 2 and the sites before, then after:
+//	            uvarint number, each: uvarint counter+1, 0 for none |
+//	            uvarint number of next sites << 3 | any << 2 | first << 1 | exit | uvarint next sites
+//	          or 0 and sites with number << 1 | exit: it is not known which are the first
 //	kind 128, at most 1: []UserFile as JSON
 //	kinds of 128 and above may be skipped by who does not know them; other ones are an error
 const (

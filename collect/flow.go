@@ -23,92 +23,56 @@ type FlowSite struct {
 	// Counter is the index in the object's block, or NoCounter for what else the program updates in
 	// the same maps.
 	Counter uint32
+	// First is set when it may be the first one of its function to be executed. Records from before this was noted have it
+	// set everywhere: then less can be concluded.
+	First bool
 	// Next are the indices of the sites that may be the next to be executed. Exit is set when the
 	// function may end before any other.
 	Next []uint32
 	Exit bool
+	// Any is set when the update may add any number, also 0, and not just 1.
+	Any bool
 }
 
 // NoCounter is the counter of a site that belongs to another object of the same program.
 const NoCounter = ^uint32(0)
 
-// FlowIndex finds the sites of a counter, on one side of a [Flow].
-type FlowIndex struct {
-	sites []FlowSite
-	at    map[uint32][]uint32 // by counter
-}
+// The first byte of a flow.
+const (
+	flowUnmarked = iota // sites without marks but Exit, from before there were others
+	flowUnknown         // nothing follows
+	flowMarked
+)
 
-// IndexFlow makes the index of sites, which it keeps.
-func IndexFlow(sites []FlowSite) *FlowIndex {
-	x := &FlowIndex{sites: sites, at: make(map[uint32][]uint32, len(sites))}
-	for i := range sites {
-		c := sites[i].Counter
-		x.at[c] = append(x.at[c], uint32(i))
-	}
-	return x
-}
-
-// Weight is what one update adds to a sum of counters. N is negative when it takes off. Adds says that anything of what is added
-// is in it: an update for several counters may add and take off, even as much.
-type Weight struct {
-	N    int
-	Adds bool
-}
-
-// Never reports whether code cannot run in a program with these sites that runs as often as a sum of counters says: whether
-// on every path from an update that adds to it others take as much off before the end. The weights are by counter, those of
-// others are 0. Without any update that adds (present) nothing can be said.
-func (x *FlowIndex) Never(weights map[uint32]Weight) (never, present bool) {
-	// What is the most that is not taken off yet behind a site: with less, no more can be left at the end.
-	most := map[uint32]int{}
-	var todo []uint32
-	all := 0 // what all sites add together: more is left only by a loop that adds more than it takes off
-	for c, w := range weights {
-		present = present || w.Adds && len(x.at[c]) > 0
-		if w.N <= 0 {
-			continue
-		}
-		for _, i := range x.at[c] {
-			most[i] = w.N
-			all += w.N
-			todo = append(todo, i)
-		}
-	}
-	for len(todo) > 0 {
-		n := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		s := &x.sites[n]
-		if s.Exit || most[n] > all {
-			return false, present
-		}
-		for _, next := range s.Next {
-			if int64(next) >= int64(len(x.sites)) {
-				return false, present
-			}
-			if left := most[n] + weights[x.sites[next].Counter].N; left > most[next] {
-				most[next] = left
-				todo = append(todo, next)
-			}
-		}
-	}
-	return present, present
-}
+// The marks of a site, below the number of those that may come next.
+const (
+	markExit = 1 << iota
+	markFirst
+	markAny
+	markBits = iota
+)
 
 // appendFlow encodes one flow: a flag byte, and unless it is unknown the sites before and after.
 func appendFlow(b []byte, f *Flow) []byte {
 	if f.Unknown {
-		return append(b, 1)
+		return append(b, flowUnknown)
 	}
-	b = append(b, 0)
+	b = append(b, flowMarked)
 	for _, sites := range [][]FlowSite{f.Before, f.After} {
 		b = binary.AppendUvarint(b, uint64(len(sites)))
 		for i := range sites {
 			s := &sites[i]
 			// NoCounter becomes 0.
 			b = binary.AppendUvarint(b, uint64(s.Counter+1))
-			n := uint64(len(s.Next)) << 1
+			n := uint64(len(s.Next)) << markBits
 			if s.Exit {
-				n |= 1
+				n |= markExit
+			}
+			if s.First {
+				n |= markFirst
+			}
+			if s.Any {
+				n |= markAny
 			}
 			b = binary.AppendUvarint(b, n)
 			for _, to := range s.Next {
@@ -124,8 +88,16 @@ func parseFlow(r *reader, counters int) (f Flow) {
 	if r.err != nil {
 		return f
 	}
-	if flag[0] != 0 {
+	bits, also := markBits, uint64(0)
+	switch flag[0] {
+	case flowUnknown:
 		return Flow{Unknown: true}
+	case flowUnmarked:
+		bits, also = 1, markFirst
+	case flowMarked:
+	default:
+		r.err = errors.New("a flow written by a newer bpfcov")
+		return f
 	}
 	for _, sites := range []*[]FlowSite{&f.Before, &f.After} {
 		n := r.count()
@@ -134,13 +106,15 @@ func parseFlow(r *reader, counters int) (f Flow) {
 		}
 		for i := range *sites {
 			s := &(*sites)[i]
-			c, next := r.uvarint(), r.uvarint()
-			if c > uint64(counters) || next>>1 > uint64(min(n, len(r.b))) {
+			c, v := r.uvarint(), r.uvarint()
+			next, marks := v>>bits, v&(1<<bits-1)|also
+			if c > uint64(counters) || next > uint64(min(n, len(r.b))) {
 				r.err = cmpErr(r.err, errors.New("a flow leads to a counter or place that there is not"))
 				return f
 			}
-			s.Counter, s.Exit = uint32(c)-1, next&1 != 0
-			for range next >> 1 {
+			s.Counter = uint32(c) - 1
+			s.Exit, s.First, s.Any = marks&markExit != 0, marks&markFirst != 0, marks&markAny != 0
+			for range next {
 				to := r.uvarint()
 				if to >= uint64(n) {
 					r.err = cmpErr(r.err, errors.New("a flow leads to a place that there is not"))

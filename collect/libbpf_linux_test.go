@@ -111,10 +111,10 @@ func TestWatchBpftool(t *testing.T) {
 	}
 	want := []Flow{
 		{ // enabled is 0: the verifier left one way
-			Before: []FlowSite{{Counter: 0, Next: []uint32{1, 2}}, {Counter: 1, Exit: true}, {Counter: 2, Exit: true}},
-			After:  []FlowSite{{Counter: 0, Next: []uint32{1}}, {Counter: 2, Exit: true}},
+			Before: []FlowSite{{Counter: 0, First: true, Next: []uint32{1, 2}}, {Counter: 1, Exit: true}, {Counter: 2, Exit: true}},
+			After:  []FlowSite{{Counter: 0, First: true, Next: []uint32{1}}, {Counter: 2, Exit: true}},
 		},
-		{Before: []FlowSite{{Counter: 3, Exit: true}}, After: []FlowSite{{Counter: 3, Exit: true}}},
+		{Before: []FlowSite{{Counter: 3, First: true, Exit: true}}, After: []FlowSite{{Counter: 3, First: true, Exit: true}}},
 	}
 	if d := cmp.Diff(unionFlows(nil, want), o.Flows); d != "" {
 		t.Errorf("flows: -want +got:\n%s", d)

@@ -19,7 +19,7 @@ func TestMerge(t *testing.T) {
 	src := ObjectCounters{Width: 8, Maps: 2, Counts: []uint64{2, 5, 0},
 		States: []CounterState{StateNotLoaded, StateEliminated, StateUnknown}, Flows: []Flow{{Unknown: true}, b}}
 	want := ObjectCounters{Width: 8, Maps: 3, Counts: []uint64{3, math.MaxUint64, 0},
-		States: []CounterState{StateLive, StateEliminated, StateUnknown}, Flows: []Flow{a, b, {Unknown: true}}}
+		States: []CounterState{StateLive, StateEliminated, StateUnknown}, Flows: []Flow{{Unknown: true}, a, b}}
 	if err := Merge(&dst, src); err != nil {
 		t.Fatal(err)
 	}

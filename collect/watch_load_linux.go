@@ -34,6 +34,7 @@ type load struct {
 	proc  *process
 	tid   int
 
+	throws bool             // calls of functions may not come back, set with before
 	before *liveness.Result // what the instructions as given may write to, nil until known
 
 	// repeat is the load as this process can repeat it, with copies of descriptors in fds; nil when

@@ -150,7 +150,7 @@ func flowOf(r *liveness.Result, n uint32, b *Block) ([]FlowSite, bool) {
 	}
 	sites := make([]FlowSite, len(r.Sites))
 	for i, s := range r.Sites {
-		sites[i] = FlowSite{Counter: NoCounter, Next: s.Next, Exit: s.Exit}
+		sites[i] = FlowSite{Counter: NoCounter, First: s.First, Next: s.Next, Exit: s.Exit, Any: s.Any}
 		if s.Map != n {
 			continue
 		}

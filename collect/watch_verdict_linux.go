@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -233,7 +234,7 @@ func (w *watcher) verdictOf(l *load, info *bpfsys.ProgInfo) verdict {
 	if len(info.Insns) == 0 {
 		return v
 	}
-	after, err := liveness.Analyze(liveness.Program{Insns: info.Insns, Order: w.order, Map: func(r liveness.Ref) (uint32, bool) {
+	after, err := liveness.Analyze(liveness.Program{Insns: info.Insns, Order: w.order, Throws: l.throws, Map: func(r liveness.Ref) (uint32, bool) {
 		n := slices.IndexFunc(l.maps, func(m *counterMap) bool { return m.id == uint32(r.Imm) })
 		return uint32(n), n >= 0
 	}})
@@ -243,8 +244,18 @@ func (w *watcher) verdictOf(l *load, info *bpfsys.ProgInfo) verdict {
 	return v
 }
 
+// throwID is that of bpf_throw (Linux 6.7) in the kernel's BTF.
+var throwID = sync.OnceValues(func() (int32, error) { return bpfsys.KernelFunc("bpf_throw") })
+
+// isThrow reports whether a kernel function is bpf_throw, or could be.
+func isThrow(id int32) bool {
+	throw, err := throwID()
+	return err != nil || id == throw
+}
+
 func (w *watcher) analyzeBefore(l *load) *liveness.Result {
-	before, err := liveness.Analyze(liveness.Program{Insns: l.given, Order: w.order, Map: func(r liveness.Ref) (uint32, bool) {
+	l.throws = liveness.CallsKernel(l.given, w.order, isThrow)
+	before, err := liveness.Analyze(liveness.Program{Insns: l.given, Order: w.order, Throws: l.throws, Map: func(r liveness.Ref) (uint32, bool) {
 		n, ok := l.refs[r.Index]
 		return uint32(n), ok
 	}})

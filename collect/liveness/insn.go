@@ -51,6 +51,13 @@ const (
 	PseudoMapIdxValue = 6
 )
 
+// What a call calls, and that a 64-bit immediate load is the address of a function (include/uapi/linux/bpf.h).
+const (
+	pseudoCall      = 1
+	pseudoKfuncCall = 2
+	pseudoFunc      = 4
+)
+
 type insn struct {
 	code     uint8
 	dst, src uint8
@@ -115,8 +122,10 @@ func (i insn) isExit() bool { return i.isJump() && i.code&0xf0 == opExit }
 // isTailCall reports whether i calls bpf_tail_call(), which comes back only when it fails. The kernel restores this
 // form in the instructions that it shows (bpf_insn_prepare_dump).
 func (i insn) isTailCall() bool {
-	return i.class() == classJMP && i.code&0xf0 == opCall && i.src == 0 && i.imm == helperTailCall
+	return i.isCall() && i.src == 0 && i.imm == helperTailCall
 }
+
+func (i insn) isCall() bool { return i.class() == classJMP && i.code&0xf0 == opCall }
 
 func (i insn) isComputedGoto() bool {
 	return i.isJump() && i.code&0xf0 == opJA && i.code&srcReg != 0

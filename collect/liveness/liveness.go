@@ -28,6 +28,9 @@ type Program struct {
 	// Map returns a key for the map that a reference to a map's value (PseudoMapValue or
 	// PseudoMapIdxValue) means, and false for maps of no interest.
 	Map func(Ref) (key uint32, ok bool)
+	// Throws says that the program uses exceptions, so that calls of kernel functions and subprograms, and
+	// helpers with callbacks, may never come back.
+	Throws bool
 }
 
 // Access is one place in a map's value that is written to.
@@ -78,10 +81,13 @@ type analysis struct {
 	leader  []bool // control may come from elsewhere
 	second  []bool // second half of a 64-bit immediate load
 	reached []bool
-	states  []*state // of reached leaders
-	sets    sets
-	work    []int
-	queued  map[int]bool
+	starts  []int // of functions
+	// callbacks is set when the address of a function is taken.
+	callbacks bool
+	states    []*state // of reached leaders
+	sets      sets
+	work      []int
+	queued    map[int]bool
 	// escaped holds maps of which an address is in memory that is not tracked.
 	escaped map[uint32]bool
 	// out is set in the last pass only.
@@ -91,6 +97,7 @@ type analysis struct {
 type output struct {
 	updates, maybe map[Access]bool
 	sites          map[int]Access // updates by instruction
+	any            map[int]bool   // those of sites that may add something else than 1
 	unknown        map[uint32]bool
 	opaqueStores   bool
 }
@@ -99,6 +106,7 @@ func (a *analysis) markLeaders() {
 	for pc := 0; pc < len(a.insns); pc++ {
 		i := a.insns[pc]
 		if i.code == ldImm64 && pc+1 < len(a.insns) {
+			a.callbacks = a.callbacks || i.src == pseudoFunc
 			pc++
 			a.second[pc] = true
 			continue
@@ -125,6 +133,7 @@ func (a *analysis) converge() {
 			continue
 		}
 		a.leader[pc] = true
+		a.starts = append(a.starts, pc)
 		a.flow(pc, &state{})
 		for len(a.work) > 0 {
 			next := a.work[len(a.work)-1]
@@ -206,7 +215,7 @@ func (a *analysis) block(pc int) {
 
 // collect interprets every block once more, now that states are final, and notes the writes.
 func (a *analysis) collect() *Result {
-	a.out = &output{updates: map[Access]bool{}, maybe: map[Access]bool{}, unknown: map[uint32]bool{}, sites: map[int]Access{}}
+	a.out = &output{updates: map[Access]bool{}, maybe: map[Access]bool{}, unknown: map[uint32]bool{}, sites: map[int]Access{}, any: map[int]bool{}}
 	for pc := range a.states {
 		if a.states[pc] != nil {
 			a.block(pc)

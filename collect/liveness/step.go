@@ -140,6 +140,9 @@ func (a *analysis) atomic(pc int, st *state, i insn) {
 	} else {
 		a.escape(v)
 		a.write(pc, base, i)
+		if a.out != nil && v != (value{kind: constant, off: 1}) {
+			a.out.any[pc] = true
+		}
 	}
 	if i.imm&atomicFetch != 0 && i.imm != atomicCmpXchg {
 		st.setReg(i.src, value{})

@@ -138,6 +138,8 @@ func TestFlow(t *testing.T) {
 	type sites = []collect.FlowSite
 	either := sites{site(f, 0, true, 1), site(f, 1, true)}  // the function may end without the if
 	always := sites{site(f, 0, false, 1), site(f, 1, true)} // the if always follows
+	late := sites{site(f, 1, false, 1), site(f, 0, true)}   // the whole is counted behind the if
+	late[0].First = true
 	other := sites{{Counter: f.First + 7, Exit: true}}
 	for _, test := range []struct {
 		name   string
@@ -148,6 +150,8 @@ func TestFlow(t *testing.T) {
 		{"none", nil, model.Missed, ""},
 		{"both sides", []collect.Flow{{Before: either, After: either}}, model.Missed, ""},
 		{"removed", []collect.Flow{{Before: either, After: always}}, model.Eliminated, ""},
+		{"removed, and counted later", []collect.Flow{{Before: either, After: late}}, model.Eliminated, ""},
+		{"removed by the compiler, and counted later", []collect.Flow{{Before: late, After: late}}, model.Missed, "removed by the compiler"},
 		{"removed by the compiler", []collect.Flow{{Before: always, After: always}}, model.Missed, "removed by the compiler"},
 		{"kept in one of two programs", []collect.Flow{{Before: either, After: always}, {Before: either, After: either}}, model.Missed, ""},
 		{"removed in both", []collect.Flow{{Before: either, After: always}, {Before: always, After: always}}, model.Eliminated, ""},
