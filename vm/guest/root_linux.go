@@ -54,10 +54,12 @@ func mountLower(r Root, dir string) error {
 	}
 	for start := time.Now(); ; nap() {
 		err := mountFS(source, dir, fs, unix.MS_RDONLY, data)
+		// What they say as long as the driver of the device is not there; for virtiofs it is then no tag that is known.
+		absent := err == unix.ENOENT || err == unix.ENXIO || r == RootVirtioFS && err == unix.EINVAL
 		switch {
 		case err == nil:
 			return nil
-		case (err == unix.ENOENT || err == unix.ENXIO || fs == "virtiofs" && err == unix.EINVAL) && time.Since(start) < portDeadline: // the driver is not there yet
+		case absent && time.Since(start) < portDeadline:
 		default:
 			return fmt.Errorf("root: mount %s (%s): %w", source, fs, err)
 		}

@@ -69,7 +69,7 @@ func StartShare(program, dir string) (*Share, error) {
 	go s.run(started)
 	if err := <-started; err != nil {
 		socket.Close()
-		return nil, fmt.Errorf("start %s in namespaces of its own: %w", program, err)
+		return nil, fmt.Errorf("start %s in namespaces of its own: %w; where they are not allowed, use a kernel with 9p", program, err)
 	}
 	return s, nil
 }
@@ -94,10 +94,11 @@ func (s *Share) Pass(cmd *exec.Cmd) { pass(cmd, shareFD, s.socket) }
 
 // pass makes f the descriptor fd of a command.
 func pass(cmd *exec.Cmd, fd int, f *os.File) {
-	for len(cmd.ExtraFiles) <= fd-3 {
+	i := fd - portFD // of ExtraFiles
+	for len(cmd.ExtraFiles) <= i {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, nil)
 	}
-	cmd.ExtraFiles[fd-3] = f
+	cmd.ExtraFiles[i] = f
 }
 
 // Stop ends the daemon and waits for its end. The error is that of a daemon that failed before. It may be called more than once.
