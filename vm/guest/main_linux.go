@@ -78,9 +78,13 @@ func ignoreSignals() {
 	}
 }
 
+// watchdogTime is for a job that does not say, and for one of a resumed guest that takes at most half of it: to set the timer anew
+// costs more than to let it run.
+const watchdogTime = time.Hour
+
 // watchdog powers off when the job takes longer than the host expects.
 func watchdog() *time.Timer {
-	limit := time.Hour
+	limit := watchdogTime
 	if v, ok := param(LimitParam); ok {
 		if sec, err := strconv.Atoi(v); err == nil && sec > 0 {
 			limit = time.Duration(sec) * time.Second

@@ -18,33 +18,20 @@ const (
 	reapSightings = 3
 )
 
-// reapOrphans reaps what loses its parent while a test runs, as is the duty of PID 1, until the returned
-// function is called. wait4(2) cannot be asked for orphans only, hence the patience: an orphan stays a zombie for
-// about a second.
-func reapOrphans() (stop func()) {
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		seen := map[int]int{}
-		t := time.NewTicker(reapInterval)
-		defer t.Stop()
-		for {
-			select {
-			case <-quit:
-				return
-			case <-t.C:
-			}
-			now := map[int]int{}
-			for _, pid := range zombies() {
-				if now[pid] = seen[pid] + 1; now[pid] >= reapSightings {
-					unix.Wait4(pid, nil, unix.WNOHANG, nil)
-					delete(now, pid)
-				}
-			}
-			seen = now
+// orphans are the dead children of PID 1 that were seen, and how often. What loses its parent while a test runs is to be reaped, as is
+// the duty of PID 1. wait4(2) cannot be asked for orphans only, hence the patience: an orphan stays a zombie for about a second.
+type orphans map[int]int
+
+// reap looks once. It is to be called every reapInterval.
+func (o *orphans) reap() {
+	now := orphans{}
+	for _, pid := range zombies() {
+		if now[pid] = (*o)[pid] + 1; now[pid] >= reapSightings {
+			unix.Wait4(pid, nil, unix.WNOHANG, nil)
+			delete(now, pid)
 		}
-	}()
-	return func() { close(quit); <-done }
+	}
+	*o = now
 }
 
 // zombies lists the dead children of PID 1's main thread, to which the kernel gives orphans

@@ -36,7 +36,6 @@ func rehearse(o Options) error {
 		return err
 	}
 	s := newSender(io.Discard)
-	defer close(s.queue)
 	if err := s.hello(o, j); err != nil {
 		return err
 	}
@@ -44,11 +43,11 @@ func rehearse(o Options) error {
 	if err := runTest(s, o, j, 0, j.Tests[0]); err != nil {
 		return err
 	}
-	if err := s.flush(); err != nil {
-		return err
-	}
 	if o.Prepare != nil {
-		return o.Prepare()
+		if err := o.Prepare(); err != nil {
+			return err
+		}
 	}
-	return nil
+	spare, err = newOutput()
+	return err
 }

@@ -122,19 +122,11 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	if cmd.Dir == "" {
 		cmd.Dir = "/"
 	}
-	out, err := newOutput(s)
+	out, err := takeOutput(s)
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stdout, cmd.Stderr = out.writers[0], out.writers[1]
-	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0) // os/exec would open it with package os
-	if err != nil {
-		out.close()
-		return nil, &os.PathError{Op: "open", Path: os.DevNull, Err: err}
-	}
-	stdin := os.NewFile(uintptr(null), os.DevNull)
-	defer stdin.Close()
-	cmd.Stdin = stdin
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = out.stdin, out.writers[0], out.writers[1]
 
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -160,14 +152,21 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 		})
 		done <- result{res, err}
 	}()
-	deadline := time.NewTimer(t.Deadline())
-	defer deadline.Stop()
-	stopReaping := reapOrphans()
+	tick := time.NewTicker(reapInterval) // one timer for the deadline and for orphans
+	defer tick.Stop()
 	var r result
-	select {
-	case r = <-done:
-	case <-deadline.C:
-		end.TimedOut = true
+	var dead orphans
+	ended := false
+	for deadline := time.Now().Add(t.Deadline()); !ended && !end.TimedOut; {
+		select {
+		case r = <-done:
+			ended = true
+		case now := <-tick.C:
+			end.TimedOut = now.After(deadline)
+			dead.reap()
+		}
+	}
+	if end.TimedOut {
 		r = result{err: fmt.Errorf("the watcher did not end after the test was killed")}
 		signalOthers(unix.SIGQUIT)
 		select {
@@ -181,7 +180,11 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 			}
 		}
 	}
-	stopReaping()
+	if r.res == nil && r.err != nil && !end.TimedOut {
+		if err := executable(path); err != nil {
+			r.err = err // says more than "no such file or directory"
+		}
+	}
 	killOthers()
 	end.Dropped = out.close()
 	reapAll()
@@ -211,17 +214,14 @@ func killOthers() {
 	}
 }
 
-// lookPath finds the program as execvp(3) would in the test's environment and folder.
+// lookPath finds the program as execvp(3) would in the test's environment and folder. That a program with a folder in its name is there
+// shows when it is started.
 func lookPath(name, dir string, env []string) (string, error) {
+	if strings.HasPrefix(name, "/") {
+		return name, nil
+	}
 	if strings.Contains(name, "/") {
-		full := name
-		if !filepath.IsAbs(full) {
-			full = filepath.Join("/", dir, name)
-		}
-		if err := executable(full); err != nil {
-			return "", err
-		}
-		return full, nil
+		return filepath.Join("/", dir, name), nil
 	}
 	list := ""
 	for _, e := range env {
@@ -253,11 +253,12 @@ func executable(name string) error {
 // output streams two pipes. The write ends are files, so that waiting for the command does not wait for
 // daemons that keep them open. One goroutine reads both, with poll(2) and not with the runtime's poller; see readSmall.
 type output struct {
-	s       *sender
+	stdin   *os.File // /dev/null; os/exec would open it with package os
 	writers [2]*os.File
-	readers [2]int        // -1 when it has ended
-	until   atomic.Int64  // Unix nanoseconds; 0 until close
-	done    chan struct{} // closed when both have ended
+	readers [2]int                 // -1 when it has ended
+	to      atomic.Pointer[sender] // set before anything can write
+	until   atomic.Int64           // Unix nanoseconds; 0 until close
+	done    chan struct{}          // closed when both have ended
 	sent    int
 	dropped int64
 }
@@ -265,11 +266,19 @@ type output struct {
 // outputChunk bounds one output message. 64 KiB is a full pipe.
 const outputChunk = 64 << 10
 
-func newOutput(s *sender) (*output, error) {
-	o := &output{s: s, readers: [2]int{-1, -1}, done: make(chan struct{})}
+// spare is an output that was made ahead of time: a saved guest has one for the first test.
+var spare *output
+
+func newOutput() (*output, error) {
+	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: os.DevNull, Err: err}
+	}
+	o := &output{stdin: os.NewFile(uintptr(null), os.DevNull), readers: [2]int{-1, -1}, done: make(chan struct{})}
 	for i, name := range []string{"stdout", "stderr"} {
 		var p [2]int
 		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+			o.stdin.Close()
 			if i > 0 {
 				unix.Close(o.readers[0])
 				o.writers[0].Close()
@@ -279,6 +288,17 @@ func newOutput(s *sender) (*output, error) {
 		o.readers[i], o.writers[i] = p[0], os.NewFile(uintptr(p[1]), name)
 	}
 	go o.copy()
+	return o, nil
+}
+
+// takeOutput returns an output whose messages go to s.
+func takeOutput(s *sender) (o *output, err error) {
+	if o, spare = spare, nil; o == nil {
+		if o, err = newOutput(); err != nil {
+			return nil, err
+		}
+	}
+	o.to.Store(s)
 	return o, nil
 }
 
@@ -331,13 +351,13 @@ func (o *output) take(fd int, buf []byte) bool {
 	if keep == 0 {
 		return true
 	}
-	return o.s.send([]Kind{KindStdout, KindStderr}[i], slices.Clone(buf[:keep])) == nil
+	return o.to.Load().send([]Kind{KindStdout, KindStderr}[i], buf[:keep]) == nil
 }
 
 // close ends the streams after the writers are gone and returns how many bytes were dropped.
 func (o *output) close() int64 {
-	for _, w := range o.writers {
-		w.Close()
+	for _, f := range []*os.File{o.stdin, o.writers[0], o.writers[1]} {
+		f.Close()
 	}
 	o.until.Store(time.Now().Add(drainTimeout).UnixNano())
 	<-o.done

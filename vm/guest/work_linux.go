@@ -2,10 +2,10 @@ package guest
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,9 +52,6 @@ func work(o Options, dog *time.Timer) error {
 	if err := s.send(KindEnd, End{Runs: len(job.Tests)}.encode()); err != nil {
 		return err
 	}
-	if err := s.flush(); err != nil {
-		return err
-	}
 	time.Sleep(endTime)
 	return nil
 }
@@ -83,8 +80,7 @@ func beCold(p *port, o Options, job *Job) (*sender, error) {
 	}
 	if err != nil {
 		s.log(err)
-		s.flush() // or nobody would read it
-		time.Sleep(readTime)
+		time.Sleep(readTime) // or nobody would read it
 		return nil, err
 	}
 	return s, nil
@@ -103,7 +99,9 @@ func beWarm(p *port, o Options, job *Job, dog *time.Timer) (*sender, *Job, error
 	if err != nil {
 		return nil, nil, err
 	}
-	dog.Reset(job.Limit())
+	if limit := job.Limit(); limit > watchdogTime/2 {
+		dog.Reset(limit)
+	}
 	s := newSender(p)
 	if err := s.hello(o, job); err != nil {
 		return nil, nil, err
@@ -114,88 +112,32 @@ func beWarm(p *port, o Options, job *Job, dog *time.Timer) (*sender, *Job, error
 	return s, job, nil
 }
 
-// sendTimeout is how long one message may take to be written. The host reads all the time, so a port that
-// is stuck for longer is dead.
-const sendTimeout = time.Minute
-
-var errStuck = errors.New("the port is stuck")
-
-// sender owns the port: all messages pass through one goroutine, which is the only one to write.
+// sender owns the port: all messages pass through it, one at a time. A goroutine of its own that writes would cost an emulated guest
+// more than the writes. The host reads all the time; where it does not, its deadlines end the machine.
 type sender struct {
-	queue  chan outgoing
-	failed chan struct{} // closed when a write failed; err is set before
-	err    error
+	mu  sync.Mutex
+	enc *Encoder
+	err error // of the first write that failed
 }
 
-type outgoing struct {
-	kind    Kind
-	payload []byte
-	flushed chan struct{} // instead of a message
-}
+func newSender(w io.Writer) *sender { return &sender{enc: NewEncoder(w)} }
 
-func newSender(w io.Writer) *sender {
-	s := &sender{queue: make(chan outgoing, 64), failed: make(chan struct{})}
-	go func() {
-		enc := NewEncoder(w)
-		for m := range s.queue {
-			if m.flushed != nil {
-				close(m.flushed)
-				continue
-			}
-			if err := enc.Encode(m.kind, m.payload); err != nil {
-				s.err = err
-				close(s.failed)
-				return
-			}
-		}
-	}()
-	return s
-}
-
-// send queues a message. The payload must not be changed afterwards.
+// send writes a message.
 func (s *sender) send(k Kind, payload []byte) error {
-	return s.put(outgoing{kind: k, payload: payload})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = s.enc.Encode(k, payload)
+	}
+	return s.err
 }
 
-func (s *sender) put(m outgoing) error {
-	select {
-	case s.queue <- m: // mostly there is room, and no timer to make
-		return nil
-	default:
-	}
-	t := time.NewTimer(sendTimeout)
-	defer t.Stop()
-	select {
-	case s.queue <- m:
-		return nil
-	case <-s.failed:
-		return s.err
-	case <-t.C:
-		return errStuck
-	}
-}
-
-// flush waits until everything sent has been written.
-func (s *sender) flush() error {
-	done := make(chan struct{})
-	if err := s.put(outgoing{flushed: done}); err != nil {
-		return err
-	}
-	t := time.NewTimer(sendTimeout)
-	defer t.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-s.failed:
-		return s.err
-	case <-t.C:
-		return errStuck
-	}
-}
+// uname is uname(2), once: a resumed guest knows it.
+var uname = sync.OnceValues(func() (u unix.Utsname, err error) { return u, unix.Uname(&u) })
 
 func (s *sender) hello(o Options, job *Job) error {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
+	u, err := uname()
+	if err != nil {
 		return fmt.Errorf("uname: %w", err)
 	}
 	up, err := uptime()
