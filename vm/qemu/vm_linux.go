@@ -71,6 +71,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = v.console, v.stderr
+	cmd.Env = environ()
 	// Ctrl-C reaches the whole foreground group; QEMU is to be killed by us, after the results are read.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 5 * time.Second
@@ -121,6 +122,21 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 		return nil, fmt.Errorf("resume: %w", err)
 	}
 	return v, nil
+}
+
+// tunables have glibc (2.35 or later) take QEMU's heap from huge pages, where the kernel has them for who asks, and from one
+// heap that grows in large steps. QEMU's translator makes a small allocation for most blocks, and QEMU gives free memory
+// back each time that it is idle (malloc_trim in util/rcu.c), a page at a time, to touch it anew: of 35 ms of processor time until a
+// saved guest is read that takes 6, and of 13 ms that reading it takes 9.
+const tunables = "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.top_pad=4194304"
+
+// environ is the environment of QEMU. What the user sets of the same (GLIBC_TUNABLES in ld.so(8)) comes later and wins.
+func environ() []string {
+	t := tunables
+	if own := os.Getenv("GLIBC_TUNABLES"); own != "" {
+		t += ":" + own
+	}
+	return append(os.Environ(), "GLIBC_TUNABLES="+t)
 }
 
 // sockets makes the connections to QEMU, and returns its ends of them.
