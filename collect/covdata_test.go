@@ -30,7 +30,7 @@ func sampleRecord() *Record {
 		},
 		Objects: []ObjectCounters{
 			{ObjectID: meta.ObjectID{1, 2}, Width: 8, Maps: 2, Counts: counts, States: states,
-				Flows: []Flow{{Unknown: true}, {Before: []FlowSite{{Counter: 1, Next: []uint32{0}}}, After: []FlowSite{{Exit: true}}}}},
+				Flows: []Flow{{Unknown: true}, {Before: []FlowSite{{Counter: 1, First: true, Next: []uint32{0}}}, After: []FlowSite{{Exit: true, Any: true}}}}},
 			{ObjectID: meta.ObjectID{3}, Width: 1, Maps: 1, Counts: []uint64{0, 1}},
 		},
 		Programs: []ProgramLoad{{Name: "open", Type: "Kprobe", Loads: 2, Verdict: VerdictOK, Insns: 30}},

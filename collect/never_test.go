@@ -147,6 +147,38 @@ func TestNeverRandomly(t *testing.T) {
 	}
 }
 
+// FuzzNever asks of arbitrary flows, encoded as in records and with counters 0 to 3. Knowing which updates are the first never leads
+// to less.
+func FuzzNever(f *testing.F) {
+	for _, flow := range []Flow{
+		{After: []FlowSite{{Counter: 1, First: true, Next: []uint32{1}}, {Counter: 0, Exit: true, Next: []uint32{0}}}},
+		{After: []FlowSite{{Counter: 2, First: true, Next: []uint32{1, 2}}, {Counter: 1, Any: true, Next: []uint32{2}}, {Counter: 3, Exit: true}}},
+	} {
+		f.Add(appendFlow(nil, &flow), int16(1), int16(-1), int16(2), int16(-2))
+	}
+	f.Add([]byte{flowUnmarked, 0, 2, 1, 1 << 1, 1, 2, 1}, int16(1), int16(-1), int16(0), int16(0))
+	f.Fuzz(func(t *testing.T, b []byte, w0, w1, w2, w3 int16) {
+		r := reader{b: b}
+		flow := parseFlow(&r, 4)
+		if r.err != nil {
+			return
+		}
+		weights := map[uint32]Weight{}
+		for c, w := range []int16{w0, w1, w2, w3} {
+			weights[uint32(c)] = Weight{int(w), w > 0}
+		}
+		for _, sites := range [][]FlowSite{flow.Before, flow.After} {
+			never, present := IndexFlow(sites).Never(weights)
+			for i := range sites {
+				sites[i].First = true
+			}
+			if less, also := IndexFlow(sites).Never(weights); less && !never || present != also || never && !present {
+				t.Errorf("got %v, %v, and %v, %v without marks", never, present, less, also)
+			}
+		}
+	})
+}
+
 // What a hostile record makes of loops must end. The test fails by the package's timeout, or when it takes a minute.
 func TestNeverEnds(t *testing.T) {
 	const n = 100_000

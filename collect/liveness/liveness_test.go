@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf/asm"
@@ -204,8 +205,7 @@ func TestAnalyzeLong(t *testing.T) {
 	}
 }
 
-// FuzzAnalyze feeds arbitrary instructions. Whatever they are, what is found must not grow when
-// instructions that nothing refers to are appended: those are another function.
+// FuzzAnalyze feeds arbitrary instructions.
 func FuzzAnalyze(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 4 {
@@ -223,19 +223,40 @@ func FuzzAnalyze(f *testing.F) {
 			order = binary.BigEndian
 		}
 		Refs(in, order)
-		got, err := Analyze(Program{Insns: in, Order: order, Map: keys})
+		throws := CallsKernel(in, order, func(id int32) bool { return id&1 == 0 })
+		p := Program{Insns: in, Order: order, Map: keys, Throws: throws}
+		got, err := Analyze(p)
 		if err != nil {
 			if len(in)%8 == 0 {
 				t.Error(err)
 			}
 			return
 		}
-		again, err := Analyze(Program{Insns: in, Order: order, Map: keys})
+		again, err := Analyze(p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if d := cmp.Diff(got, again); d != "" {
 			t.Errorf("two analyses of one program: -first +second:\n%s", d)
+		}
+		// Every update comes after a first one.
+		reached := make([]bool, len(got.Sites))
+		var todo []uint32
+		for i, s := range got.Sites {
+			if s.First {
+				todo = append(todo, uint32(i))
+			}
+		}
+		for len(todo) > 0 {
+			i := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			if !reached[i] {
+				reached[i] = true
+				todo = append(todo, got.Sites[i].Next...)
+			}
+		}
+		if slices.Contains(reached, false) {
+			t.Errorf("sites that no path leads to: %v of %+v", reached, got.Sites)
 		}
 	})
 }
