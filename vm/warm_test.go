@@ -37,7 +37,7 @@ func TestWarmArches(t *testing.T) {
 	long(t)
 	for _, k := range [][2]string{
 		{"apt:bullseye/5.10", "amd64"}, {"apt:sid/7.*", "amd64"}, {"apt:bookworm/6.1", "arm64"}, {"apt:sid/7.*", "arm64"},
-		{"apt:trixie/6.12", "s390x"}, // not riscv64, whose resumed guests stop now and then
+		{"apt:trixie/6.12", "s390x"}, {"apt:sid/7.*", "riscv64"}, {"apt:sid/7.*", "ppc64le"},
 	} {
 		t.Run(k[1]+" "+k[0], func(t *testing.T) { testWarm(t, k[0], k[1]) })
 	}

@@ -40,7 +40,7 @@ type resumed struct {
 
 // resume sets what is different in each guest of one state.
 func (g *resumed) resume(r Resume) error {
-	if runtime.GOARCH == "riscv64" {
+	if runtime.GOARCH == "ppc64le" {
 		if err := rearm(); err != nil {
 			return fmt.Errorf("timer: %w", err)
 		}
@@ -50,31 +50,6 @@ func (g *resumed) resume(r Resume) error {
 		return fmt.Errorf("clock: %w", err)
 	}
 	return stir(r.Seed)
-}
-
-// rearm makes the kernel program its timer anew. QEMU, at least to version 10, saves the time at which the timer of a riscv64
-// machine is to fire and, when it has been resumed, lets it not fire (hw/intc/riscv_aclint.c, vmstate_riscv_mtimer): a kernel that
-// was waiting for it waits for ever, and so does everything that waits for a tick. A timer of the real-time clock that is
-// due because the clock has been set makes clock_was_set (kernel/time/hrtimer.c) program the next event, whether or
-// not it believes that it has.
-func rearm() error {
-	fd, err := unix.TimerfdCreate(unix.CLOCK_REALTIME, unix.TFD_CLOEXEC)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &now); err != nil {
-		return err
-	}
-	const soon, later = 10, 3600 // seconds
-	due := now
-	due.Sec += soon
-	if err := unix.TimerfdSettime(fd, unix.TFD_TIMER_ABSTIME, &unix.ItimerSpec{Value: due}, nil); err != nil {
-		return err
-	}
-	now.Sec += later // the caller sets the right time
-	return unix.ClockSettime(unix.CLOCK_REALTIME, &now)
 }
 
 // stir adds entropy to the kernel's random numbers and has them start anew from it (random(4)).

@@ -66,13 +66,17 @@ type Config struct {
 const (
 	portFD    = 3 // QEMU's end of the port
 	monitorFD = 4 // of its monitor
-	ramFD     = 5
-	stateFD   = 6
-	shareFD   = 7 // QEMU's end of the connection to the daemon of a share
+	gdbFD     = 5 // of its stub for GDB
+	ramFD     = 6
+	stateFD   = 7
+	shareFD   = 8 // QEMU's end of the connection to the daemon of a share
 )
 
 // saves reports whether the machine is one that can be saved or resumed.
 func (c Config) saves() bool { return c.Save || c.Incoming != nil }
+
+// rearms reports whether the machine is resumed with timers that are to be set again, see [gdb.rearm].
+func (c Config) rearms() bool { return c.Incoming != nil && c.Arch == "riscv64" && c.Accel != KVM }
 
 // KernelArgs returns the kernel's command line. The common part is the fastest measured set that keeps
 // the console useful: panic=-1 with QEMU's -no-reboot ends QEMU at once when the kernel panics, and
@@ -184,6 +188,9 @@ func Command(c Config) ([]string, error) {
 	}
 	if c.Incoming != nil {
 		args = append(args, "-incoming", "defer")
+	}
+	if c.rearms() {
+		args = append(args, "-S", "-chardev", fmt.Sprintf("socket,id=gdb,fd=%d", gdbFD), "-gdb", "chardev:gdb")
 	}
 	if c.Sandbox {
 		args = append(args, "-sandbox", sandboxOn)

@@ -170,19 +170,34 @@ func (v *VM) Save(ctx context.Context, state *os.File) error {
 	})
 }
 
-// resume lets a machine that waits for a state read it. The guest goes on by itself.
-func (v *VM) resume(ctx context.Context, fd int) error {
+// resume lets a machine that waits for a state read it. The guest goes on by itself, or when its timers have been set again.
+func (v *VM) resume(ctx context.Context, fd, cpus int) error {
 	return v.talk(ctx, func() error {
-		return v.monitor.open("migrate-incoming", map[string]any{"uri": fmt.Sprintf("fd:%d", fd)}, nil)
+		err := v.monitor.open("migrate-incoming", map[string]any{"uri": fmt.Sprintf("fd:%d", fd)}, nil)
+		if err != nil || v.gdb == nil {
+			return err
+		}
+		if err := v.monitor.migrated(ctx); err != nil {
+			return err
+		}
+		if err := v.gdb.rearm(cpus); err != nil {
+			return err
+		}
+		return v.gdb.detach()
 	})
 }
 
-// talk interrupts the monitor's reads and writes when ctx ends.
+// talk interrupts reads and writes of the monitor and the stub when ctx ends.
 func (v *VM) talk(ctx context.Context, f func() error) error {
 	if v.monitor == nil {
 		return fmt.Errorf("%w: the machine has none", errMonitor)
 	}
-	stop := context.AfterFunc(ctx, func() { v.monitor.f.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() {
+		v.monitor.f.SetDeadline(time.Unix(1, 0))
+		if v.gdb != nil {
+			v.gdb.f.SetDeadline(time.Unix(1, 0))
+		}
+	})
 	defer stop()
 	err := f()
 	if err != nil && ctx.Err() != nil {

@@ -24,6 +24,7 @@ type VM struct {
 	cmd     *exec.Cmd
 	port    *os.File
 	monitor *monitor
+	gdb     *gdb
 	console *console
 	share   *Share // nil without a daemon
 	stderr  *tailWriter
@@ -113,7 +114,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	if c.Incoming == nil {
 		return v, nil
 	}
-	if err := v.resume(ctx, stateFD); err != nil {
+	if err := v.resume(ctx, stateFD, max(c.CPUs, 1)); err != nil {
 		v.Kill()
 		if werr := v.Wait(); werr != nil && !errors.Is(err, context.Cause(ctx)) {
 			err = fmt.Errorf("%w (%w)", err, werr)
@@ -157,6 +158,12 @@ func (v *VM) sockets(c Config) (remotes []*os.File, err error) {
 			v.monitor = newMonitor(f)
 		}
 	}
+	if err == nil && c.rearms() {
+		var f *os.File
+		if f, err = add(); err == nil {
+			v.gdb = newGDB(f)
+		}
+	}
 	if err != nil {
 		for _, f := range remotes {
 			f.Close()
@@ -169,6 +176,9 @@ func (v *VM) sockets(c Config) (remotes []*os.File, err error) {
 func (v *VM) closeSockets() error {
 	if v.share != nil {
 		v.share.Stop()
+	}
+	if v.gdb != nil {
+		v.gdb.f.Close()
 	}
 	if v.monitor != nil {
 		v.monitor.f.Close()
