@@ -21,7 +21,7 @@ func TestCommand(t *testing.T) {
 				"-device virtio-serial-pci,max_ports=2 -chardev socket,id=port,fd=3 -device virtserialport,nr=1,chardev=port,name=bpfcov"},
 		{"arm64, everything", Config{Arch: "arm64", Kernel: "k", Initrd: "rd", Append: []string{"a=b"}, LSM: "yama,apparmor",
 			MemoryMiB: 1024, CPUs: 2, Binary: "/q", Sandbox: true, Extra: []string{"-s"}},
-			"/q -M virt,accel=tcg -cpu neoverse-n1 -m 1024 -smp 2 -nodefaults -no-user-config -no-reboot -display none " +
+			"/q -M virt,acpi=off,accel=tcg -cpu neoverse-n1 -m 1024 -smp 2 -nodefaults -no-user-config -no-reboot -display none " +
 				"-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny " +
 				"-chardev stdio,id=console,signal=off -serial chardev:console -kernel k -initrd rd " +
 				"-append <console=ttyAMA0 quiet panic=-1 cryptomgr.notests raid=noautodetect random.trust_cpu=on kpti=0 lsm=yama,apparmor,bpf a=b> " +

@@ -110,10 +110,13 @@ func (m *monitor) receive(command string, answer any) error {
 	}
 }
 
+// ignoreShared is the capability that leaves memory that is shared with a file out of the state.
+const ignoreShared = "x-ignore-shared"
+
 // open begins the session, and runs a last command. Memory that is shared with a file is left out of the state: the file has it. QEMU,
 // which reads its monitor a byte at a time, need not wait for us between the commands.
 func (m *monitor) open(last string, args map[string]any, file *os.File) error {
-	on := []map[string]any{{"capability": "x-ignore-shared", "state": true}}
+	on := []map[string]any{{"capability": ignoreShared, "state": true}}
 	commands := []struct {
 		name string
 		args map[string]any
@@ -166,7 +169,10 @@ func (v *VM) Save(ctx context.Context, state *os.File) error {
 		if err := v.monitor.do("migrate", map[string]any{"uri": "fd:state"}, nil); err != nil {
 			return err
 		}
-		return v.monitor.migrated(ctx)
+		if err := v.monitor.migrated(ctx); err != nil {
+			return err
+		}
+		return shorten(state)
 	})
 }
 
