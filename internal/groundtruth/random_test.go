@@ -259,6 +259,46 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// TestImpossible checks at the other rungs that what a report says cannot run does not run.
+func TestImpossible(t *testing.T) {
+	some := []uint64{5, 6}
+	if os.Getenv("BPFCOV_LONG") != "" {
+		some = nil
+		for seed := range uint64(60) {
+			some = append(some, seed)
+		}
+	}
+	ran, said := 0, 0
+	for _, seed := range some {
+		src := filepath.Join(t.TempDir(), "random.c")
+		if err := os.WriteFile(src, []byte(generate(seed)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, rung := range [][]string{{"probe", "atomic"}, {"region", "flag"}, {"line", "flag"}} {
+			t.Run(fmt.Sprintf("%s %s/%d", rung[0], rung[1], seed), func(t *testing.T) {
+				o := tellOf(t, "clang-19", src, "-O2", "BPFCOV_FIDELITY="+rung[0], "BPFCOV_COUNTER="+rung[1])
+				if o.ran == nil {
+					t.Logf("does not load: %s", o.why)
+					return
+				}
+				ran++
+				for _, s := range o.idle {
+					if s.impossible() {
+						said++
+					}
+				}
+				if o.check(t); t.Failed() {
+					text, _ := os.ReadFile(src)
+					t.Logf("%s", text)
+				}
+			})
+		}
+	}
+	if !t.Failed() && (ran < len(some) || said == 0) {
+		t.Errorf("%d programs were loaded, and %d places said to be impossible", ran, said)
+	}
+}
+
 type outcome struct {
 	ran, idle []told // of 80 runs, and of the program that was loaded and never run
 	updates   int    // that the kernel left

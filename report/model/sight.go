@@ -234,20 +234,21 @@ func (s *sights) lines(out *sight) {
 		v := s.line(table, line)
 		if v.count > 0 {
 			out.direct[line] = v
-			any = better(any, v)
 		}
+		any = better(any, v)
 		if c, ok := pure[line]; ok && v.known {
 			key := out.sums.of(c).key()
 			out.known[key] = better(out.known[key], v)
 		}
 	}
-	if any.count > 0 {
-		for i := range out.f.Regions {
-			if out.f.Regions[i].IsCounted() {
-				key := out.sums.of(out.f.Regions[i].Count).key()
-				out.known[key] = better(out.known[key], any)
-				break
+	// What runs anywhere in the function, or may run, enters it.
+	for i := range out.f.Regions {
+		if out.f.Regions[i].IsCounted() {
+			key := out.sums.of(out.f.Regions[i].Count).key()
+			if first := out.known[key]; first.known || any.count > 0 {
+				out.known[key] = better(first, any)
 			}
+			break
 		}
 	}
 }
