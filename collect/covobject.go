@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -70,7 +71,7 @@ func (r *reader) uvarint() uint64 {
 func (r *reader) count() int {
 	v := r.uvarint()
 	if v > uint64(len(r.b)) {
-		r.err = cmpErr(r.err, errShort)
+		r.err = cmp.Or(r.err, errShort)
 		return 0
 	}
 	return int(v)
@@ -85,13 +86,6 @@ func (r *reader) bytes(n int) []byte {
 	}
 	b := r.b[:n]
 	r.b = r.b[n:]
-	return b
-}
-
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
-	}
 	return b
 }
 

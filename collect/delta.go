@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -57,15 +56,9 @@ func appendChanges[T comparable](b []byte, was, now []T, value func([]byte, int)
 }
 
 func sameFlows(a, b []Flow) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !bytes.Equal(appendFlow(nil, &a[i]), appendFlow(nil, &b[i])) {
-			return false
-		}
-	}
-	return true
+	return slices.EqualFunc(a, b, func(a, b Flow) bool {
+		return a.Unknown == b.Unknown && slices.EqualFunc(a.Before, b.Before, FlowSite.equal) && slices.EqualFunc(a.After, b.After, FlowSite.equal)
+	})
 }
 
 // ApplyDelta returns the state that a delta leads to from the state was, which is not changed. The delta may come from

@@ -44,6 +44,11 @@ func TestDelta(t *testing.T) {
 		"more counters": func(o []ObjectCounters) []ObjectCounters { o[1].Counts = []uint64{0, 0}; return o },
 		"first states":  func(o []ObjectCounters) []ObjectCounters { o[1].States = make([]CounterState, 1); return o },
 		"other flow":    func(o []ObjectCounters) []ObjectCounters { o[0].Flows = []Flow{{Unknown: true}}; return o },
+		"other counter": func(o []ObjectCounters) []ObjectCounters { o[0].Flows[0].Before[0].Counter = 2; return o },
+		"other first":   func(o []ObjectCounters) []ObjectCounters { o[0].Flows[0].Before[0].First = true; return o },
+		"other exit":    func(o []ObjectCounters) []ObjectCounters { o[0].Flows[0].Before[0].Exit = false; return o },
+		"other step":    func(o []ObjectCounters) []ObjectCounters { o[0].Flows[0].Before[0].Any = true; return o },
+		"other next":    func(o []ObjectCounters) []ObjectCounters { o[0].Flows[0].Before[0].Next = []uint32{0}; return o },
 		"flow more":     func(o []ObjectCounters) []ObjectCounters { o[1].Flows = []Flow{{Unknown: true}}; return o },
 	} {
 		if _, ok := EncodeDelta(was, change(deltaState())); ok {

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"maps"
@@ -32,6 +33,10 @@ type FlowSite struct {
 	Exit bool
 	// Any is set when the update may add any number, also 0, and not just 1.
 	Any bool
+}
+
+func (s FlowSite) equal(t FlowSite) bool {
+	return s.Counter == t.Counter && s.First == t.First && s.Exit == t.Exit && s.Any == t.Any && slices.Equal(s.Next, t.Next)
 }
 
 // NoCounter is the counter of a site that belongs to another object of the same program.
@@ -109,7 +114,7 @@ func parseFlow(r *reader, counters int) (f Flow) {
 			c, v := r.uvarint(), r.uvarint()
 			next, marks := v>>bits, v&(1<<bits-1)|also
 			if c > uint64(counters) || next > uint64(min(n, len(r.b))) {
-				r.err = cmpErr(r.err, errors.New("a flow leads to a counter or place that there is not"))
+				r.err = cmp.Or(r.err, errors.New("a flow leads to a counter or place that there is not"))
 				return f
 			}
 			s.Counter = uint32(c) - 1
@@ -117,7 +122,7 @@ func parseFlow(r *reader, counters int) (f Flow) {
 			for range next {
 				to := r.uvarint()
 				if to >= uint64(n) {
-					r.err = cmpErr(r.err, errors.New("a flow leads to a place that there is not"))
+					r.err = cmp.Or(r.err, errors.New("a flow leads to a place that there is not"))
 					return f
 				}
 				s.Next = append(s.Next, uint32(to))

@@ -151,30 +151,38 @@ func (x *FlowIndex) Never(weights map[uint32]Weight) (never, present bool) {
 		return false, present
 	}
 	for f := range adding {
-		if x.adds(x.functions[f], weights) {
+		if x.adds(f, weights) {
 			return false, true
 		}
 	}
 	return true, true
 }
 
-// adds reports whether a path through a function, of which these are the sites, may add more than it takes off.
-func (x *FlowIndex) adds(function []uint32, weights map[uint32]Weight) bool {
-	weight := make([]int64, len(function))  // of a site
-	balance := make([]int64, len(function)) // the greatest behind it
-	reached := make([]bool, len(function))
-	all := int64(0) // what all sites add together: more is behind none unless a loop adds more than it takes off
-	for n, i := range function {
-		s := &x.sites[i]
-		w := int64(weights[s.Counter].N)
-		if s.Any {
-			if w > 0 {
-				return true
+// adds reports whether a path through a function may add more than it takes off.
+func (x *FlowIndex) adds(f uint32, weights map[uint32]Weight) bool {
+	function := x.functions[f]
+	weight := make([]int64, len(function)) // of a site
+	all := int64(0)                        // what all sites add together: more is behind none unless a loop adds more than it takes off
+	for c, w := range weights {
+		for _, i := range x.at[c] {
+			if x.function[i] != f {
+				continue
 			}
-			w = 0
+			n := int64(w.N)
+			if x.sites[i].Any {
+				if n > 0 {
+					return true
+				}
+				n = 0
+			}
+			weight[x.place[i]] = n
+			all += max(n, 0)
 		}
-		weight[n], balance[n], reached[n] = w, w, x.first[i]
-		all += max(w, 0)
+	}
+	balance := slices.Clone(weight) // the greatest behind a site
+	reached := make([]bool, len(function))
+	for n, i := range function {
+		reached[n] = x.first[i]
 	}
 	steps := 0
 	for changed := true; changed; {
