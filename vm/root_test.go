@@ -116,25 +116,21 @@ func TestRootArchives(t *testing.T) {
 	}
 }
 
-// hostFiles are files of the host that a guest reads and tries to change: one of this user's, and for root one of somebody
-// else's, on a mount of its own.
+// hostFiles are files of the host that a guest reads and tries to change: one of this user's, and one of somebody else's on a
+// mount of its own.
 func hostFiles(t *testing.T) []string {
 	t.Helper()
 	dir := t.TempDir()
-	if os.Geteuid() == 0 {
-		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+		t.Skipf("needs to mount something: %v", err)
 	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	files := []string{filepath.Join(t.TempDir(), "marker"), filepath.Join(dir, "mounted")}
 	for _, f := range files {
 		write(t, f, []byte("marker\n"), 0o644)
 	}
-	if os.Geteuid() == 0 {
-		if err := os.Chown(files[1], 1000, 1000); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Chown(files[1], 1000, 1000); err != nil {
+		t.Fatal(err)
 	}
 	return files
 }
