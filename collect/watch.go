@@ -66,6 +66,8 @@ type WatchOptions struct {
 	// Plain also judges loads of programs that refer to no counter map, so that what is refused with counters
 	// can be compared with the same program without. Such programs have no Objects.
 	Plain bool
+	// TimerSlack becomes the command's (PR_SET_TIMERSLACK in prctl(2)); 0 leaves it what it is.
+	TimerSlack time.Duration
 	// Watching, if not nil, is called once the command has been started, with a function that reads the counters at any
 	// time, from any goroutine, until Watch returns; then it returns nil. Watching must not block.
 	Watching func(read func() []ObjectCounters)

@@ -47,7 +47,7 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	memlock, restore := raiseMemlock()
 	defer restore()
 	start := time.Now()
-	l, kind, err := startUnder(o.Watcher, cmd, memlock)
+	l, kind, err := startUnder(o.Watcher, cmd, &notify.Inherit{Memlock: memlock, TimerSlack: o.TimerSlack})
 	if err != nil {
 		return nil, err
 	}
@@ -106,10 +106,10 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 func Prepare() error { return notify.Prepare() }
 
 // startUnder starts cmd under a watcher.
-func startUnder(kind Watcher, cmd *exec.Cmd, memlock *unix.Rlimit) (notify.Source, Watcher, error) {
+func startUnder(kind Watcher, cmd *exec.Cmd, in *notify.Inherit) (notify.Source, Watcher, error) {
 	switch kind {
 	case WatcherAuto, WatcherNotify:
-		l, err := notify.Start(cmd, memlock)
+		l, err := notify.Start(cmd, in)
 		switch {
 		case err == nil:
 			return l, WatcherNotify, nil
@@ -120,13 +120,13 @@ func startUnder(kind Watcher, cmd *exec.Cmd, memlock *unix.Rlimit) (notify.Sourc
 		}
 		fallthrough
 	case WatcherTrace:
-		t, err := notify.StartTraced(cmd, memlock)
+		t, err := notify.StartTraced(cmd, in)
 		if errors.Is(err, notify.ErrNoTrace) {
 			err = fmt.Errorf("watch %s: %w; the watcher \"sweep\" needs no tracer", cmd.Path, err)
 		}
 		return t, WatcherTrace, err
 	case WatcherSweep:
-		s, err := notify.StartPlain(cmd, memlock)
+		s, err := notify.StartPlain(cmd, in)
 		return s, WatcherSweep, err
 	}
 	_, err := ParseWatcher(string(kind))

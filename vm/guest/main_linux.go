@@ -53,6 +53,7 @@ func Main(o Options) int {
 		return 1
 	}
 	mountEarly()
+	calmMonitor()
 	dog := watchdog()
 	defer dog.Stop()
 	if err := work(o, dog); err != nil {

@@ -149,6 +149,8 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 			Watcher:  t.Watcher,
 			Snapshot: snaps.send,
 			Log:      func(format string, args ...any) { s.log(fmt.Errorf(format, args...)) },
+
+			TimerSlack: testSlack,
 		})
 		done <- result{res, err}
 	}()
@@ -195,10 +197,16 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 // unwatched is a [WatchFunc] that only waits. Whoever ends ctx has killed everything.
 func unwatched(_ context.Context, cmd *exec.Cmd, _ collect.WatchOptions) (*collect.Result, error) {
 	start := time.Now()
-	if err := cmd.Start(); err != nil {
+	runtime.LockOSThread()
+	err := unix.Prctl(unix.PR_SET_TIMERSLACK, testSlack, 0, 0, 0)
+	if err == nil {
+		err = cmd.Start()
+	}
+	runtime.UnlockOSThread()
+	if err != nil {
 		return nil, err
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	return &collect.Result{State: cmd.ProcessState, Err: err, Duration: time.Since(start)}, nil
 }
 

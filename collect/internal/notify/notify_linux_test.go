@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,6 +101,39 @@ func start(t *testing.T, cmd *exec.Cmd) (cmds []int, err error) {
 		if l.Continue(c.ID) {
 			t.Errorf("call %+v waits after Continue", c)
 		}
+	}
+}
+
+// TestTimerSlack starts a command under each watcher with a timer slack, which the calling thread does not keep.
+func TestTimerSlack(t *testing.T) {
+	needRoot(t)
+	const slack = 123456
+	in := &Inherit{TimerSlack: slack}
+	for name, start := range map[string]func(*exec.Cmd) (Source, error){
+		"notify": func(c *exec.Cmd) (Source, error) { return Start(c, in) },
+		"sweep":  func(c *exec.Cmd) (Source, error) { return StartPlain(c, in) },
+	} {
+		runtime.LockOSThread()
+		was, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("cat", "/proc/self/timerslack_ns")
+		var out bytes.Buffer
+		cmd.Stdout = &out
+		l, err := start(cmd)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		is, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+		if err != nil || is != was {
+			t.Errorf("%s: this thread: got %d, %v, want %d as before", name, is, err, was)
+		}
+		runtime.UnlockOSThread()
+		if err := cmd.Wait(); err != nil || strings.TrimSpace(out.String()) != strconv.Itoa(slack) {
+			t.Errorf("%s: got %q, %v, want %d", name, out.String(), err, slack)
+		}
+		l.Close()
 	}
 }
 

@@ -57,17 +57,49 @@ type refusal struct {
 	Errno int
 }
 
-// Start starts cmd under the filter. Apart from that it does what cmd.Start does: afterwards
-// cmd.Process is the command and cmd.Wait waits for it. memlock, if not nil, becomes the command's
-// limit of locked memory.
-func Start(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
+// Inherit is what a command gets instead of what it would inherit. nil and the zero value change nothing.
+type Inherit struct {
+	Memlock    *unix.Rlimit  // limit of locked memory
+	TimerSlack time.Duration // see PR_SET_TIMERSLACK in prctl(2)
+}
+
+func (in *Inherit) memlock() *unix.Rlimit {
+	if in == nil {
+		return nil
+	}
+	return in.Memlock
+}
+
+// start is cmd.Start on a thread with the timer slack, which is inherited from the thread that forks.
+func (in *Inherit) start(cmd *exec.Cmd) error {
+	if in == nil || in.TimerSlack == 0 {
+		return cmd.Start()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	was, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err != nil {
+		return fmt.Errorf("prctl(PR_GET_TIMERSLACK): %w", err)
+	}
+	if time.Duration(was) != in.TimerSlack {
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(in.TimerSlack), 0, 0, 0); err != nil {
+			return fmt.Errorf("prctl(PR_SET_TIMERSLACK): %w", err)
+		}
+		defer unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(was), 0, 0, 0)
+	}
+	return cmd.Start()
+}
+
+// Start starts cmd under the filter. Apart from that and from in it does what cmd.Start does: afterwards
+// cmd.Process is the command and cmd.Wait waits for it.
+func Start(cmd *exec.Cmd, in *Inherit) (*Listener, error) {
 	if err := startable(cmd); err != nil {
 		return nil, err
 	}
 	if cmd.SysProcAttr == nil || cmd.SysProcAttr.Pdeathsig == 0 {
-		return startOnThread(cmd, memlock)
+		return startOnThread(cmd, in)
 	}
-	fd, err := startShim(cmd, &order{Memlock: memlock}, func(int) error { return nil })
+	fd, err := startShim(cmd, in, &order{}, func(int) error { return nil })
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +113,7 @@ func Start(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
 }
 
 // StartTraced is [Start] with a tracer in place of a listener.
-func StartTraced(cmd *exec.Cmd, memlock *unix.Rlimit) (*Tracer, error) {
+func StartTraced(cmd *exec.Cmd, in *Inherit) (*Tracer, error) {
 	if err := startable(cmd); err != nil {
 		return nil, err
 	}
@@ -89,7 +121,7 @@ func StartTraced(cmd *exec.Cmd, memlock *unix.Rlimit) (*Tracer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := startShim(cmd, &order{Memlock: memlock, Traced: true}, t.seize); err != nil {
+	if _, err := startShim(cmd, in, &order{Traced: true}, t.seize); err != nil {
 		t.Close()
 		return nil, err
 	}
@@ -107,7 +139,7 @@ func startable(cmd *exec.Cmd) error {
 // startOnThread puts the filter on a thread of the calling process, forks the command there, so that it
 // inherits the filter, and lets the thread end. Go starts new threads from another one while a goroutine
 // is locked (runtime.LockOSThread), so nothing else gets the filter.
-func startOnThread(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
+func startOnThread(cmd *exec.Cmd, in *Inherit) (*Listener, error) {
 	type result struct {
 		fd  int
 		err error
@@ -115,9 +147,9 @@ func startOnThread(cmd *exec.Cmd, memlock *unix.Rlimit) (*Listener, error) {
 	done := make(chan result)
 	start := func(fd int, err error) {
 		if err == nil {
-			err = cmd.Start()
+			err = in.start(cmd)
 		}
-		if err == nil && memlock != nil {
+		if memlock := in.memlock(); err == nil && memlock != nil {
 			err = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_MEMLOCK, memlock, nil)
 		}
 		done <- result{fd, err}
@@ -214,7 +246,7 @@ func filterError(err error) error {
 // startShim starts the shim and has it become the command, and returns the listener, -1 with a tracer. It is for a
 // command that is traced, which has to be before its execve, and for one that is to get a signal when its
 // parent dies: the kernel sends that when the thread that forked ends. started is called with the process id.
-func startShim(cmd *exec.Cmd, o *order, started func(pid int) error) (listener int, err error) {
+func startShim(cmd *exec.Cmd, in *Inherit, o *order, started func(pid int) error) (listener int, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("socketpair: %w", err)
@@ -222,7 +254,7 @@ func startShim(cmd *exec.Cmd, o *order, started func(pid int) error) (listener i
 	ours, theirs := os.NewFile(uintptr(pair[0]), "shim"), os.NewFile(uintptr(pair[1]), "shim")
 	defer ours.Close()
 
-	o.Path, o.Args, o.Env = cmd.Path, cmd.Args, cmd.Environ()
+	o.Path, o.Args, o.Env, o.Memlock = cmd.Path, cmd.Args, cmd.Environ(), in.memlock()
 	if len(o.Args) == 0 {
 		o.Args = []string{cmd.Path}
 	}
@@ -240,7 +272,7 @@ func startShim(cmd *exec.Cmd, o *order, started func(pid int) error) (listener i
 		o.takeOver(&attr, cmd)
 		cmd.SysProcAttr = &attr
 	}
-	err = cmd.Start()
+	err = in.start(cmd)
 	restore()
 	theirs.Close()
 	if err != nil {

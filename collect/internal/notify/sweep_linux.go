@@ -17,8 +17,8 @@ type Sweeper struct {
 	once sync.Once
 }
 
-// StartPlain starts cmd as it is. memlock, if not nil, becomes the command's limit of locked memory.
-func StartPlain(cmd *exec.Cmd, memlock *unix.Rlimit) (*Sweeper, error) {
+// StartPlain starts cmd as it is, but for in.
+func StartPlain(cmd *exec.Cmd, in *Inherit) (*Sweeper, error) {
 	if err := startable(cmd); err != nil {
 		return nil, err
 	}
@@ -27,11 +27,11 @@ func StartPlain(cmd *exec.Cmd, memlock *unix.Rlimit) (*Sweeper, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	s := &Sweeper{wake: wake}
-	if err := cmd.Start(); err != nil {
+	if err := in.start(cmd); err != nil {
 		s.Close()
 		return nil, err
 	}
-	if memlock != nil {
+	if memlock := in.memlock(); memlock != nil {
 		// The command may be gone, and then needs no limit.
 		_ = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_MEMLOCK, memlock, nil)
 	}
