@@ -16,7 +16,6 @@ import (
 
 // Bounds on what is copied from a loader, which may hand anything to the kernel.
 const (
-	maxLoadInsns   = 1_000_000
 	maxLoadInfo    = 64 << 20
 	maxLoadFDs     = 256
 	maxLoadLicense = 128
@@ -72,7 +71,7 @@ func (w *watcher) progLoad(c *notify.Call) {
 	if attr.Type == bpfsys.TypeSyscall {
 		w.loaderProgram() // it may load programs from inside the kernel
 	}
-	if attr.InsnCnt == 0 || attr.InsnCnt > maxLoadInsns {
+	if attr.InsnCnt == 0 || attr.InsnCnt > insnLimit {
 		w.l.Continue(c.ID)
 		w.loaded()
 		return

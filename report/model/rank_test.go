@@ -140,6 +140,7 @@ func TestFlow(t *testing.T) {
 	always := sites{site(f, 0, false, 1), site(f, 1, true)} // the if always follows
 	late := sites{site(f, 1, false, 1), site(f, 0, true)}   // the whole is counted behind the if
 	late[0].First = true
+	unmarked := sites{site(f, 1, false, 1), site(f, 0, true)}
 	other := sites{{Counter: f.First + 7, Exit: true}}
 	for _, test := range []struct {
 		name   string
@@ -151,6 +152,7 @@ func TestFlow(t *testing.T) {
 		{"both sides", []collect.Flow{{Before: either, After: either}}, model.Missed, ""},
 		{"removed", []collect.Flow{{Before: either, After: always}}, model.Eliminated, ""},
 		{"removed, and counted later", []collect.Flow{{Before: either, After: late}}, model.Eliminated, ""},
+		{"removed, and in a record from before sites were marked", []collect.Flow{{Before: either, After: late}, {Before: either, After: unmarked}}, model.Missed, ""},
 		{"removed by the compiler, and counted later", []collect.Flow{{Before: late, After: late}}, model.Missed, "removed by the compiler"},
 		{"removed by the compiler", []collect.Flow{{Before: always, After: always}}, model.Missed, "removed by the compiler"},
 		{"kept in one of two programs", []collect.Flow{{Before: either, After: always}, {Before: either, After: either}}, model.Missed, ""},
