@@ -197,16 +197,10 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 // unwatched is a [WatchFunc] that only waits. Whoever ends ctx has killed everything.
 func unwatched(_ context.Context, cmd *exec.Cmd, _ collect.WatchOptions) (*collect.Result, error) {
 	start := time.Now()
-	runtime.LockOSThread()
-	err := unix.Prctl(unix.PR_SET_TIMERSLACK, testSlack, 0, 0, 0)
-	if err == nil {
-		err = cmd.Start()
-	}
-	runtime.UnlockOSThread()
-	if err != nil {
+	if err := startPlain(cmd); err != nil {
 		return nil, err
 	}
-	err = cmd.Wait()
+	err := cmd.Wait()
 	return &collect.Result{State: cmd.ProcessState, Err: err, Duration: time.Since(start)}, nil
 }
 

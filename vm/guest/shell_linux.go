@@ -46,7 +46,10 @@ func shell(job *Job, size string) error {
 	cmd.Env, cmd.Dir = env, t.Dir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	err = cmd.Run()
+	if err := startPlain(cmd); err != nil {
+		return err
+	}
+	err = cmd.Wait()
 	if _, ended := err.(*exec.ExitError); ended {
 		return nil // the last command of a shell is its exit status
 	}
