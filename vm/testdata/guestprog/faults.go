@@ -37,7 +37,7 @@ func fault(what string) error {
 		if err != nil {
 			return err
 		}
-		b := make([]byte, 1<<20)
+		b := make([]byte, 64<<10) // of much more emulated kernels make slow work, see docs/guest.md
 		for {
 			if _, err := f.Write(b); err != nil {
 				return err
