@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/bpfcov/bpfcov/vm/guest"
 	"github.com/bpfcov/bpfcov/vm/initramfs"
 	"github.com/bpfcov/bpfcov/vm/kernels"
-	"github.com/bpfcov/bpfcov/vm/matrix"
 	"github.com/bpfcov/bpfcov/vm/qemu"
 )
 
@@ -98,15 +96,11 @@ func bootBench(ctx context.Context, o options, args []string, heading string, va
 		if err != nil {
 			return fmt.Errorf("%s: %w", a, err)
 		}
-		these := variants
-		if !matrix.Resumable(k.Arch) {
-			these = slices.DeleteFunc(slices.Clone(these), func(v bootVariant) bool { return v.name == "warm cell" })
-		}
-		samples, failed, err := bootRounds(ctx, k, these, n)
+		samples, failed, err := bootRounds(ctx, k, variants, n)
 		if err != nil {
 			return fmt.Errorf("%s: %w", a, err)
 		}
-		addBootRows(&t, k, these, samples, failed)
+		addBootRows(&t, k, variants, samples, failed)
 	}
 	return t.write(os.Stdout, fmt.Sprintf("%s (n=%d, interleaved)", heading, n))
 }

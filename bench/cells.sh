@@ -26,7 +26,7 @@ trap 'rm -f "$config"' EXIT
 run() { # NAME FLAG…
 	local name=$1 start=$SECONDS
 	rm -rf "${out:?}/$name"
-	# Without CI, which would mean cold; and without --warm, which would resume ppc64le and riscv64 too.
+	# Without CI, which would mean cold.
 	env -u CI bin/bpfcov run -c "$config" --out "$out/$name" "${@:2}" >"$out/$name.txt" || status=$?
 	cat "$out/$name.txt"
 	echo "$name: $((SECONDS - start)) s for $(ls "$out/$name/cells" | wc -l) cells, exit status ${status:-0}"

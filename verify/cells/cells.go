@@ -205,7 +205,7 @@ func (r *Runner) boot(ctx context.Context, c *verify.Cell, k *kernels.Kernel, bi
 	cfg := vm.CellConfig{
 		Kernel: k, Files: files, OutDir: out, OptionalModules: r.Modules,
 		Tests:     []guest.Test{{Name: "verify", Command: command, Unwatched: true, Timeout: timeout}},
-		MemoryMiB: memory, BootTimeout: 3 * time.Minute, Warm: matrix.Warm(r.Warm, k.Arch),
+		MemoryMiB: memory, BootTimeout: 3 * time.Minute, Warm: matrix.Warm(r.Warm),
 		Events: func(e vm.Event) {
 			switch e.Kind {
 			case vm.EventBootFail:

@@ -292,22 +292,18 @@ func (r *Runner) cellConfig(c *Cell, set testSet) vm.CellConfig {
 		Kernel: c.Kernel, LLVM: r.LLVM, Tests: patient(set.tests), Files: set.files, Root: r.roots[c.Point.Arch],
 		Modules: required, OptionalModules: optional,
 		MemoryMiB: r.Config.VM.Memory, CPUs: r.Config.VM.CPUs, BootTimeout: time.Duration(r.Config.VM.BootTimeout),
-		Warm: Warm(r.Config.VM.Warm, c.Point.Arch), FreshGuest: r.Config.VM.FreshGuest, AllowSplats: r.Config.VM.AllowSplats,
+		Warm: Warm(r.Config.VM.Warm), FreshGuest: r.Config.VM.FreshGuest, AllowSplats: r.Config.VM.AllowSplats,
 		OutDir: filepath.Join(r.Out, "cells", c.Name),
 		Events: func(e vm.Event) { r.event(c, e) },
 	}
 }
 
-// Resumable reports whether saved guests of an architecture are used where nobody asks for it. Those of ppc64le and riscv64 are not:
-// QEMU 7.2 resumes them to hello, and now and then one then stops in its first test (docs/guest.md).
-func Resumable(arch string) bool { return arch != "riscv64" && arch != "ppc64le" }
-
-// Warm is whether saved guests are used: choice if that is not nil, else where they are [Resumable], but not in CI.
-func Warm(choice *bool, arch string) bool {
+// Warm is whether saved guests are used: choice if that is not nil, else everywhere but in CI.
+func Warm(choice *bool) bool {
 	if choice != nil {
 		return *choice
 	}
-	return os.Getenv("CI") == "" && Resumable(arch)
+	return os.Getenv("CI") == ""
 }
 
 func (r *Runner) runCell(ctx context.Context, res *Result, c *Cell) error {
