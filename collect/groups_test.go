@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"errors"
 	"math"
 	"testing"
 
@@ -28,6 +29,7 @@ func TestUngroup(t *testing.T) {
 		{"sums", 8, []uint64{1, 0, 7, 5, 3}, []uint64{6, 13, 7, 5, 3}},
 		{"saturate by adding", 8, []uint64{most, 0, 0, 1, 0}, []uint64{most, 2, 0, 1, 0}},
 		{"saturate by the times", 8, []uint64{0, 0, 0, most - 1, 0}, []uint64{most - 1, most, 0, most - 1, 0}},
+		{"full", 8, []uint64{0, 0, 0, most, 0}, []uint64{most, most, 0, most, 0}},
 		{"flags", 1, []uint64{1, 0, 0, 1, 1}, []uint64{1, 1, 0, 1, 1}},
 		{"not of this object", 8, []uint64{1, 2, 3, 4}, []uint64{1, 2, 3, 4}},
 	} {
@@ -49,6 +51,28 @@ func TestUngroup(t *testing.T) {
 	want := []CounterState{StateEliminated, StateUnknown, StateLive, StateEliminated, StateUnknown}
 	if d := cmp.Diff(want, o.Ungroup(grouped()).States); d != "" {
 		t.Error("states: (-want +got)\n" + d)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	m := grouped()
+	m.Groups[0].Unit = 8
+	for _, tt := range []struct {
+		counts, want []uint64
+		bad          bool
+	}{
+		{[]uint64{1, 0, 7, 40, 3}, []uint64{6, 13, 7, 40, 3}, false},
+		{[]uint64{0, 0, 0, math.MaxUint64, 0}, []uint64{math.MaxUint64, math.MaxUint64, 0, math.MaxUint64, 0}, false},
+		{[]uint64{1, 0, 7, 41, 3}, nil, true},
+		{[]uint64{41}, []uint64{41}, false}, // not of this object
+	} {
+		o := &ObjectCounters{Width: 8, Counts: tt.counts}
+		if err := o.CheckUnits(m); errors.Is(err, ErrFormat) != tt.bad {
+			t.Errorf("%v: %v", tt.counts, err)
+		}
+		if d := cmp.Diff(tt.want, o.Ungroup(m).Counts); !tt.bad && d != "" {
+			t.Errorf("%v: (-want +got)\n%s", tt.counts, d)
+		}
 	}
 }
 

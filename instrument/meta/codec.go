@@ -24,7 +24,7 @@ var (
 // The file format, all numbers little endian:
 //
 //	 0  8  magic: 'B' 'P' 'F' 'C' 'O' 'V' 'M' 0x01
-//	 8  4  u32 version, 3
+//	 8  4  u32 version, 4
 //	12  4  u32 CRC-32 (IEEE) of the body
 //	16  8  u64 size of the body in bytes
 //	24     body
@@ -33,10 +33,10 @@ var (
 // and object, functions (u64 name hash, u64 hash, u32 first, u32 count, u8 fidelity, u8 kind of
 // counter: 0 count, 1 flag), programs, ceil(N/8) bytes of emitted bits, line table, group table, covmap,
 // covfun, names. Strings and byte slices have a u32 length in front, lists a u32 count. Version 1 had neither
-// the kind of counters nor the line table, versions 1 and 2 not the group table.
+// the kind of counters nor the line table, versions 1 and 2 not the group table, version 3 no units in it.
 const (
 	magic      = "BPFCOVM\x01"
-	version    = 3
+	version    = 4
 	headerSize = 24
 
 	// MaxSize bounds a sidecar. The mapping of a large BPF object is some 100 KB.
@@ -189,7 +189,7 @@ func decodeBody(body []byte, version uint32) (*Meta, error) {
 		err = parseLineTable(lines, m)
 	}
 	if err == nil {
-		err = parseGroupTable(groups, m)
+		err = parseGroupTable(groups, m, version > 3)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)

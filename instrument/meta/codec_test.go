@@ -31,7 +31,7 @@ func sample() *Meta {
 		LineCounters: []LineCounter{{Counter: 8, Lines: []FuncLine{{2, 7}, {2, 300}}}, {Counter: 9, Lines: []FuncLine{{2, 8}}}},
 		UnsureLines:  []FuncLine{{2, 8}},
 		Emitted:      []bool{true, false, true, true, false, false, false, false, true, true, true, true},
-		Groups:       []Group{{[]Member{{0, 1}, {2, 300}}}, {[]Member{{7, 1}}}},
+		Groups:       []Group{{1, []Member{{0, 1}, {2, 300}}}, {500, []Member{{7, 1}}}},
 		Programs:     []Program{{Name: "on_open", Section: "fentry/do_sys_openat2"}},
 		Covmap:       []byte{1, 2, 3},
 		Covfun:       []byte{4},
@@ -77,7 +77,7 @@ func TestRoundTrip(t *testing.T) {
 // TestLayout pins the first bytes of the format, so that a change of it is a decision.
 func TestLayout(t *testing.T) {
 	b := encode(t, sample())
-	want := append([]byte("BPFCOVM\x01"), 3, 0, 0, 0)
+	want := append([]byte("BPFCOVM\x01"), 4, 0, 0, 0)
 	if !bytes.HasPrefix(b, want) {
 		t.Errorf("header: got % x, want % x", b[:12], want)
 	}

@@ -101,7 +101,7 @@ func sectionData(f *elf.File, name string) ([]byte, error) {
 
 const (
 	tableMagic      = "BPFCOVF\x01"
-	tableVersion    = 3 // 2 had no group table
+	tableVersion    = 4 // 3 had no units of groups, 2 no groups
 	tableHeaderSize = 40
 	tableFuncSize   = 32
 )
@@ -132,7 +132,7 @@ func decodeTable(b []byte, order binary.ByteOrder) (*Meta, error) {
 	c := &cursor{b: b[8:], order: order}
 	v := c.u16()
 	if v < 2 || v > tableVersion {
-		return nil, fmt.Errorf("%w: version %d, this bpfcov knows 2 and %d", ErrNotSupported, v, tableVersion)
+		return nil, fmt.Errorf("%w: version %d, this bpfcov knows 2 to %d", ErrNotSupported, v, tableVersion)
 	}
 	m := &Meta{CounterWidth: int(c.u16())}
 	n := c.u32()
@@ -166,7 +166,7 @@ func decodeTable(b []byte, order binary.ByteOrder) (*Meta, error) {
 	if err := parseLineTable(lines, m); err != nil {
 		return nil, err
 	}
-	return m, parseGroupTable(groups, m)
+	return m, parseGroupTable(groups, m, v > 3)
 }
 
 // unit is the mapping of one compile unit of a linked object.

@@ -14,7 +14,7 @@ import (
 // table builds a block of __bpfcov_fun by the picture in llvm-pass/include/bpfcov/Layout.h.
 func table(order binary.AppendByteOrder, id byte, counters uint32, emitted, lines, groups []byte, funcs ...Func) []byte {
 	b := []byte("BPFCOVF\x01")
-	b = order.AppendUint16(b, 3)
+	b = order.AppendUint16(b, 4)
 	b = order.AppendUint16(b, 8)
 	b = order.AppendUint32(b, counters)
 	b = append(b, id)
@@ -45,11 +45,14 @@ func TestDecodeTables(t *testing.T) {
 			first := Func{NameHash: 11, Hash: 12, First: 0, Count: 8, Fidelity: Region}
 			second := Func{NameHash: 21, Hash: 22, First: 8, Fidelity: Line, Flag: true}
 			// Counters 8 and 9 are for lines 3, and 4 and 300, of function 1; line 300 is unsure.
-			// Counter 10 is for 0 and twice for 3, counter 11 for 2.
-			b := table(order, 7, 12, []byte{0b101, 0b1111}, []byte{2, 8, 1, 1, 3, 1, 2, 1, 4, 1, 0xac, 2, 1, 1, 0xac, 2}, []byte{2, 2, 0, 1, 3, 2, 1, 2, 1}, first, second)
+			// Counter 10 is for 0 and twice for 3, counter 11 for 2, which adds 8 each time.
+			b := table(order, 7, 12, []byte{0b101, 0b1111}, []byte{2, 8, 1, 1, 3, 1, 2, 1, 4, 1, 0xac, 2, 1, 1, 0xac, 2}, []byte{2, 1, 2, 0, 1, 3, 2, 8, 1, 2, 1}, first, second)
 			b = append(b, table(order, 8, 0, nil, nil, nil)...)
 			old := table(order, 9, 1, []byte{1}, nil, nil, Func{Count: 1}) // by a bpfcov before groups
 			order.(binary.ByteOrder).PutUint16(old[8:], 2)
+			b = append(b, old...)
+			old = table(order, 10, 2, []byte{1}, nil, []byte{1, 1, 0, 2}, Func{Count: 1}) // before groups had units
+			order.(binary.ByteOrder).PutUint16(old[8:], 3)
 			b = append(b, old...)
 			got, err := decodeTables(b, order.(binary.ByteOrder))
 			if err != nil {
@@ -61,10 +64,11 @@ func TestDecodeTables(t *testing.T) {
 					Emitted:      []bool{true, false, true, false, false, false, false, false, true, true, true, true},
 					LineCounters: []LineCounter{{8, []FuncLine{{1, 3}}}, {9, []FuncLine{{1, 4}, {1, 300}}}},
 					UnsureLines:  []FuncLine{{1, 300}},
-					Groups:       []Group{{[]Member{{0, 1}, {3, 2}}}, {[]Member{{2, 1}}}},
+					Groups:       []Group{{1, []Member{{0, 1}, {3, 2}}}, {8, []Member{{2, 1}}}},
 				},
 				{ObjectID: ObjectID{8}, CounterWidth: 8, Emitted: []bool{}},
 				{ObjectID: ObjectID{9}, CounterWidth: 8, NumCounters: 1, Functions: []Func{{Count: 1}}, Emitted: []bool{true}},
+				{ObjectID: ObjectID{10}, CounterWidth: 8, NumCounters: 2, Functions: []Func{{Count: 1}}, Emitted: []bool{true, false}, Groups: []Group{{1, []Member{{0, 2}}}}},
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -75,7 +79,7 @@ func TestDecodeTables(t *testing.T) {
 
 func TestDecodeTableErrors(t *testing.T) {
 	le := binary.LittleEndian
-	good := table(le, 1, 4, []byte{15}, []byte{1, 2, 1, 0, 9, 0}, []byte{1, 1, 0, 2}, Func{Count: 2})
+	good := table(le, 1, 4, []byte{15}, []byte{1, 2, 1, 0, 9, 0}, []byte{1, 1, 1, 0, 2}, Func{Count: 2})
 	edit := func(f func(b []byte)) []byte { b := bytes.Clone(good); f(b); return b }
 	for _, tc := range []struct {
 		name string
@@ -100,12 +104,13 @@ func TestDecodeTableErrors(t *testing.T) {
 		{"line table cut", edit(func(b []byte) { b[8], b[73] = 2, 5 }), "line table: truncated"},
 		{"line table long", edit(func(b []byte) { b[8], b[73] = 2, 7 }), "line table: 1 bytes too many"},
 		{"groups", edit(func(b []byte) { b[87] = 9 }), "group table: 9 elements of 3 bytes"},
-		{"group of nothing", edit(func(b []byte) { b[88] = 0 }), "group table: a group of nothing"},
-		{"members", edit(func(b []byte) { b[88] = 9 }), "group table: 9 elements of 2 bytes"},
-		{"member is a group", edit(func(b []byte) { b[89] = 3 }), "group table: counter 3 2 times, those of groups start at 3"},
-		{"no times", edit(func(b []byte) { b[90] = 0 }), "group table: counter 0 0 times"},
+		{"no unit", edit(func(b []byte) { b[88] = 0 }), "group table: a group that adds nothing"},
+		{"group of nothing", edit(func(b []byte) { b[89] = 0 }), "group table: a group of nothing"},
+		{"members", edit(func(b []byte) { b[89] = 9 }), "group table: 9 elements of 2 bytes"},
+		{"member is a group", edit(func(b []byte) { b[90] = 3 }), "group table: counter 3 2 times, those of groups start at 3"},
+		{"no times", edit(func(b []byte) { b[91] = 0 }), "group table: counter 0 0 times"},
 		{"group table cut", edit(func(b []byte) { b[83] = 2 }), "group table: 1 elements of 3 bytes"},
-		{"group table long", edit(func(b []byte) { b[83] = 5 }), "group table: 1 bytes too many"},
+		{"group table long", edit(func(b []byte) { b[83] = 6 }), "group table: 1 bytes too many"},
 		{"function over groups", edit(func(b []byte) { b[60] = 4 }), "group table: function 0 has counters 0 to 4, those of groups start at 3"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 // Group is what one counter of the block stands for: updates that always happen together are one update, of a
 // counter of its own.
 type Group struct {
+	// Unit is what each update adds to the counter, 1 or more: a constant that the program has in a register anyway.
+	Unit uint32
 	// Members are sorted by counter, each once.
 	Members []Member
 }
@@ -31,11 +33,14 @@ func (m *Meta) Members(n uint32) []Member {
 	return nil
 }
 
-// The group table is, in ULEB128 numbers: how many groups, and for each how many counters, and for each of these
-// its index and how often it is meant. It is empty when there are none.
+// The group table is, in ULEB128 numbers: how many groups, and for each its unit and how many counters, and for each of these
+// its index and how often it is meant. It is empty when there are none. In version 3 of what holds it there were no units.
 
 // maxTimes bounds how often a group means one counter: the copies of an unrolled loop.
 const maxTimes = 1 << 20
+
+// maxUnit bounds units: a counter of 64 bits has room for 2^48 runs.
+const maxUnit = 1 << 16
 
 // appendGroupTable encodes m's group table.
 func appendGroupTable(b []byte, m *Meta) []byte {
@@ -44,6 +49,7 @@ func appendGroupTable(b []byte, m *Meta) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(m.Groups)))
 	for _, g := range m.Groups {
+		b = binary.AppendUvarint(b, uint64(max(g.Unit, 1)))
 		b = binary.AppendUvarint(b, uint64(len(g.Members)))
 		for _, x := range g.Members {
 			b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(x.Counter)), uint64(x.Times))
@@ -53,7 +59,7 @@ func appendGroupTable(b []byte, m *Meta) []byte {
 }
 
 // parseGroupTable decodes a group table into m, whose functions and number of counters are known.
-func parseGroupTable(b []byte, m *Meta) error {
+func parseGroupTable(b []byte, m *Meta, units bool) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -69,21 +75,26 @@ func parseGroupTable(b []byte, m *Meta) error {
 		}
 	}
 	for range n {
-		var members []Member
+		g := Group{Unit: 1}
+		if units {
+			if g.Unit = uint32(r.next(maxUnit + 1)); r.err == nil && g.Unit == 0 {
+				return fmt.Errorf("group table: a group that adds nothing")
+			}
+		}
 		for range r.count(2) {
 			x := Member{Counter: uint32(r.next(1 << 31)), Times: uint32(r.next(maxTimes + 1))}
 			if r.err != nil {
 				break
 			}
-			if uint64(x.Counter) >= first || x.Times == 0 || len(members) > 0 && x.Counter <= members[len(members)-1].Counter {
+			if uint64(x.Counter) >= first || x.Times == 0 || len(g.Members) > 0 && x.Counter <= g.Members[len(g.Members)-1].Counter {
 				return fmt.Errorf("group table: counter %d %d times, those of groups start at %d", x.Counter, x.Times, first)
 			}
-			members = append(members, x)
+			g.Members = append(g.Members, x)
 		}
-		if r.err == nil && len(members) == 0 {
+		if r.err == nil && len(g.Members) == 0 {
 			return fmt.Errorf("group table: a group of nothing")
 		}
-		m.Groups = append(m.Groups, Group{members})
+		m.Groups = append(m.Groups, g)
 	}
 	if r.err == nil && len(r.b) != 0 {
 		r.fail(fmt.Errorf("%d bytes too many", len(r.b)))

@@ -8,7 +8,9 @@
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/IR/CFG.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/PatternMatch.h"
+#include "llvm/Transforms/Utils/Local.h"
 #include <algorithm>
 #include <map>
 
@@ -31,7 +33,7 @@ constexpr unsigned MaxGroup = 256;
 /// One update, with the counters that it stands for.
 struct Site {
   Instruction *At;
-  CounterGroup Group;
+  std::map<uint32_t, uint32_t> Members;
   bool Gone = false;
   bool Preload = false; ///< gone, and others that need the same registers follow without a call
 };
@@ -53,7 +55,7 @@ private:
   bool nearest(unsigned Number, bool Forward, const SiteSet &Through, SiteSet &Found);
   bool comesFrom(unsigned Number, unsigned Start, bool Forward, const SiteSet &Others,
                  unsigned &Conflict);
-  bool isFlag(const Site &S) const { return Flags.test(S.Group.begin()->first); }
+  bool isFlag(const Site &S) const { return Flags.test(S.Members.begin()->first); }
   bool fits(const Site &S, const SiteSet &Others) const;
   template <typename VisitT> bool follow(unsigned Number, bool Forward, VisitT Visit);
 
@@ -174,13 +176,13 @@ bool Grouper::comesFrom(unsigned Number, unsigned Start, bool Forward, const Sit
 bool Grouper::fits(const Site &S, const SiteSet &Others) const {
   return all_of(Others, [&](unsigned N) {
     const Site &O = Sites[N];
-    return isFlag(O) == isFlag(S) && O.Group.size() + S.Group.size() <= MaxGroup;
+    return isFlag(O) == isFlag(S) && O.Members.size() + S.Members.size() <= MaxGroup;
   });
 }
 
 void addGroup(const Site &S, Site &To) {
-  for (const auto &Member : S.Group)
-    To.Group[Member.first] += Member.second;
+  for (const auto &Member : S.Members)
+    To.Members[Member.first] += Member.second;
 }
 
 /// Takes a site away when each time that it runs exactly one of some others runs after it, or before it. These are
@@ -223,37 +225,56 @@ void Grouper::run() {
 }
 } // namespace
 
-std::vector<CounterGroup> groupUpdates(UpdatePlan &Plan, const BitVector &Flags, uint32_t Limit,
-                                       uint32_t NumCounters) {
+/// The first instruction of BB that becomes code.
+static Instruction &firstReal(BasicBlock &BB) {
+  return *find_if(BB, [](Instruction &I) { return !isa<DbgInfoIntrinsic>(I) && !isa<PHINode>(I); });
+}
+
+void groupUpdates(UpdatePlan &Plan, const BitVector &Flags, uint32_t Limit) {
   SmallSetVector<Function *, 16> Functions;
   for (auto &Entry : Plan)
     Functions.insert(Entry.first->getFunction());
-  std::vector<CounterGroup> Groups;
-  std::map<CounterGroup, uint32_t> Numbers;
-  DenseSet<Instruction *> Gone;
+  std::vector<Instruction *> Erased;
   for (Function *F : Functions) {
     Grouper G(*F, Plan, Flags, Limit);
     G.run();
     for (const Site &S : G.Sites) {
-      if (S.Preload) {
+      if (S.Preload)
         Plan.find(S.At)->second.Step = nullptr;
-        continue;
-      }
-      if (S.Gone) {
-        Gone.insert(S.At);
-        continue;
-      }
-      if (S.Group.size() == 1 && S.Group.begin()->second == 1)
-        continue;
-      auto Number = Numbers.insert({S.Group, NumCounters + Groups.size()});
-      if (Number.second)
-        Groups.push_back(S.Group);
-      Plan.find(S.At)->second.Index = Number.first->second;
+      else if (S.Gone)
+        Erased.push_back(S.At);
+      else
+        Plan.find(S.At)->second.Members = S.Members;
     }
   }
+  DenseSet<Instruction *> Gone(Erased.begin(), Erased.end());
   Plan.remove_if([&](const auto &Entry) { return Gone.count(Entry.first); });
-  for (Instruction *I : Gone)
+  SmallSetVector<BasicBlock *, 16> Blocks;
+  for (Instruction *I : Erased) {
+    Blocks.insert(I->getParent());
     I->eraseFromParent();
+  }
+  // The optimiser left some blocks only because they were counted.
+  for (BasicBlock *BB : Blocks)
+    if (BB != &BB->getParent()->getEntryBlock() && isa<BranchInst>(firstReal(*BB)) &&
+        cast<BranchInst>(BB->getTerminator())->isUnconditional())
+      TryToSimplifyUncondBranchFromEmptyBlock(BB);
+}
+
+std::vector<CounterGroup> numberGroups(UpdatePlan &Plan, uint32_t NumCounters) {
+  std::vector<CounterGroup> Groups;
+  std::map<CounterGroup, uint32_t> Numbers;
+  for (auto &Entry : Plan) {
+    Update &U = Entry.second;
+    bool Alone = U.Members.size() == 1 && U.Members.begin()->second == 1;
+    if (U.Members.empty() || (Alone && U.Unit == 1))
+      continue;
+    CounterGroup Group = {U.Members, U.Unit};
+    auto Number = Numbers.insert({Group, NumCounters + Groups.size()});
+    if (Number.second)
+      Groups.push_back(Group);
+    U.Index = Number.first->second;
+  }
   return Groups;
 }
 

@@ -96,8 +96,9 @@ std::string groupTable(const std::vector<CounterGroup> &Groups) {
   ByteWriter W(/*LittleEndian=*/true);
   W.uleb(Groups.size());
   for (const CounterGroup &Group : Groups) {
-    W.uleb(Group.size());
-    for (const auto &Member : Group) {
+    W.uleb(Group.Unit);
+    W.uleb(Group.Members.size());
+    for (const auto &Member : Group.Members) {
       W.uleb(Member.first);
       W.uleb(Member.second);
     }

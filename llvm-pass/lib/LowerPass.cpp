@@ -9,6 +9,7 @@
 #include "bpfcov/Layout.h"
 #include "bpfcov/LineCounters.h"
 #include "bpfcov/Marker.h"
+#include "bpfcov/Returns.h"
 #include "bpfcov/UpdateEmitter.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/IR/Constants.h"
@@ -50,7 +51,7 @@ private:
   bool lowerChoice(CallInst &Marker);
   void update(IRBuilder<> &B, uint32_t Index, Value *Step);
   void updateWithStep(Instruction *Before, uint32_t Index, const CallInst &Marker);
-  void group();
+  void number();
   void finish();
 
   Module &M;
@@ -155,19 +156,29 @@ void Lowering::update(IRBuilder<> &B, uint32_t Index, Value *Step) {
   Emitted.set(Index);
 }
 
-/// Makes phis of what Cond selects, now that control branches on it to Then, before Join: the back end would compare and branch
+/// Makes phis of what Cond selects but for Step, which only the marker uses, now that control branches on it to Then, before Join: the back end would compare and branch
 /// again for each of them, and a verifier that does not see that the second comparison is the first (6.1, with
 /// the constant on its left side) walks ways that cannot be, with bounds that cannot be.
-void chooseByBranch(Value *Cond, BasicBlock &Then, BasicBlock &Join) {
+void chooseByBranch(Value *Cond, const Value *Step, BasicBlock &Then, BasicBlock &Join) {
   BasicBlock *Head = Then.getSinglePredecessor();
-  SmallVector<Instruction *, 4> Choices;
-  for (User *U : Cond->users()) {
-    auto *I = cast<Instruction>(U);
-    bool Chooses = isa<ZExtInst>(I) || (isa<SelectInst>(I) && I->getOperand(0) == Cond);
-    if (Chooses && (I->getParent() == Head || I->getParent() == &Join))
-      Choices.push_back(I);
-  }
-  for (Instruction *I : Choices) {
+  SmallVector<std::pair<Instruction *, Value *>, 4> Choices; // and the condition or its opposite
+  auto Collect = [&](Value *C) {
+    for (User *U : C->users()) {
+      auto *I = cast<Instruction>(U);
+      bool Chooses = isa<ZExtInst>(I) || (isa<SelectInst>(I) && I->getOperand(0) == C);
+      if (Chooses && I != Step && (I->getParent() == Head || I->getParent() == &Join))
+        Choices.push_back({I, C});
+    }
+  };
+  Collect(Cond);
+  SmallVector<Instruction *, 2> Opposites;
+  for (User *U : Cond->users())
+    if (match(U, m_Not(m_Specific(Cond))))
+      Opposites.push_back(cast<Instruction>(U));
+  for (Instruction *I : Opposites)
+    Collect(I);
+  for (auto &Choice : Choices) {
+    Instruction *I = Choice.first;
     Value *True, *False;
     if (auto *Select = dyn_cast<SelectInst>(I)) {
       True = Select->getTrueValue();
@@ -176,6 +187,8 @@ void chooseByBranch(Value *Cond, BasicBlock &Then, BasicBlock &Join) {
       True = ConstantInt::get(I->getType(), 1);
       False = ConstantInt::get(I->getType(), 0);
     }
+    if (Choice.second != Cond)
+      std::swap(True, False);
     // The values must be there before Join, and the choice must not be needed before it.
     auto InJoin = [&](Value *V) {
       auto *VI = dyn_cast<Instruction>(V);
@@ -193,6 +206,9 @@ void chooseByBranch(Value *Cond, BasicBlock &Then, BasicBlock &Join) {
     I->replaceAllUsesWith(Phi);
     I->eraseFromParent();
   }
+  for (Instruction *I : Opposites)
+    if (I->use_empty())
+      I->eraseFromParent();
 }
 
 void Lowering::updateWithStep(Instruction *Before, uint32_t Index, const CallInst &Marker) {
@@ -220,7 +236,7 @@ void Lowering::updateWithStep(Instruction *Before, uint32_t Index, const CallIns
     IRBuilder<> TB(Then);
     TB.SetCurrentDebugLocation(Marker.getDebugLoc());
     update(TB, Index, TB.getInt64(1));
-    chooseByBranch(Cond, *Then->getParent(), *Before->getParent());
+    chooseByBranch(Cond, Step->hasOneUse() ? Step : nullptr, *Then->getParent(), *Before->getParent());
     return;
   }
   Value *Wide = B.CreateZExt(Step, B.getInt64Ty());
@@ -307,14 +323,12 @@ void Lowering::lowerMarkers() {
   }
 }
 
-/// Gives updates that always happen together one counter.
-void Lowering::group() {
-  if (Baseline || !GroupUpdates)
-    return;
-  std::vector<CounterGroup> Groups = groupUpdates(Updates, Flags, FirstLine, Data.NumCounters);
+/// Gives updates that stand for several counters, or add another number than 1, counters of their own.
+void Lowering::number() {
+  std::vector<CounterGroup> Groups = numberGroups(Updates, Data.NumCounters);
   Emitted.resize(Data.NumCounters + Groups.size(), true);
   for (const CounterGroup &G : Groups)
-    Flags.push_back(Flags.test(G.begin()->first));
+    Flags.push_back(Flags.test(G.Members.begin()->first));
   Data.NumCounters += Groups.size();
   Data.Groups = groupTable(Groups);
 }
@@ -326,10 +340,17 @@ void Lowering::run() {
     IRBuilder<> B(LineSites[I].Before); // takes over the debug location
     update(B, FirstLine + I, B.getInt64(1));
   }
-  group();
+  bool Group = GroupUpdates && !Baseline;
+  if (Group)
+    groupUpdates(Updates, Flags, FirstLine);
+  if (!Baseline)
+    returnAtOnce(Updates);
+  UpdateEmitter Emitter(Updates, Flags, Baseline, /*AnyNumber=*/Group);
+  Emitter.place();
+  number();
   Width = Data.NumCounters && Flags.all() ? 1 : 8;
   createCounters();
-  UpdateEmitter(Counters, Width, Flags, Baseline).emit(std::move(Updates));
+  Emitter.emit(Counters, Width);
   finish();
 }
 } // namespace

@@ -7,6 +7,7 @@
 #include "bpfcov/Pressure.h"
 #include "llvm/ADT/PostOrderIterator.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/Analysis/LoopInfo.h"
 #include "llvm/IR/CFG.h"
 #include "llvm/IR/Constants.h"
@@ -24,6 +25,14 @@ namespace bpfcov {
 namespace {
 /// A register is kept for the next update for so many instructions of the program's own.
 constexpr unsigned MaxAge = 32;
+
+/// An update goes to a constant at most so many instructions behind it: equal ends of two blocks are merged only
+/// where no update is between.
+constexpr unsigned MaxMove = 32;
+
+/// A function of more updates than this takes registers as they come: it is near the longest jumps that there are, and with shorter
+/// updates clang could just emit some (the selftests' pyperf50) that the kernel, which makes code longer, must refuse.
+constexpr unsigned MaxUpdates = 1024;
 
 /// The largest displacement of a memory instruction.
 constexpr uint64_t MaxOffset = 32767;
@@ -44,16 +53,27 @@ bool startsQuietLoop(const BasicBlock &BB, const LoopInfo &LI) {
 void planUpdate(UpdatePlan &Plan, IRBuilder<> &B, uint32_t Index, Value *Step) {
   auto *FT = FunctionType::get(B.getVoidTy(), false);
   Instruction *I = B.CreateCall(InlineAsm::get(FT, "", "", /*hasSideEffects=*/true));
-  Plan[I] = {Index, Step};
+  Update U;
+  U.Index = Index;
+  U.Step = Step;
+  Plan[I] = U;
 }
 
-void UpdateEmitter::emit(UpdatePlan Updates) {
-  Plan = std::move(Updates);
+void UpdateEmitter::place() {
   SmallSetVector<Function *, 16> Functions;
   for (auto &Entry : Plan)
     Functions.insert(Entry.first->getFunction());
   for (Function *F : Functions)
-    emit(*F);
+    place(*F);
+}
+
+void UpdateEmitter::emit(GlobalVariable *Into, unsigned CounterWidth) {
+  Counters = Into;
+  Width = CounterWidth;
+  for (Instruction *I : Order)
+    emit(I, Plan.find(I)->second);
+  for (auto &Use : Ones)
+    useRegister(Use.first, number(*Use.second, 1));
   for (auto &Entry : Plan)
     Entry.first->eraseFromParent();
   Plan.clear();
@@ -76,12 +96,46 @@ static void keepArguments(Function &F) {
   }
 }
 
-/// Loads address and number once, before the first update of all, if F has registers for them.
-bool UpdateEmitter::emitWithOneLoad(Function &F) {
-  if (Baseline)
-    return false;
+RegisterLoad *UpdateEmitter::loadBefore(Instruction *At) {
+  Loads.push_back({At});
+  return &Loads.back();
+}
+
+/// Whether the update takes the number 1 from a register.
+bool UpdateEmitter::needsOne(const Update &U) const {
+  if (Flags.test(U.Index))
+    return U.Step && !compat::HasStoreImmediate;
+  return U.Step && match(U.Step, m_One());
+}
+
+/// A constant behind At, in its block, that can be the number of the update, which then goes there. OverCalls says that address and number
+/// are to be loaded anyway, so that it may be behind calls, too.
+OwnNumber UpdateEmitter::findOwn(Instruction *At, const Update &U, bool OverCalls) const {
+  OwnNumber Best;
+  if (TooMany || Flags.test(U.Index) || !needsOne(U))
+    return Best;
+  unsigned Moved = 0;
+  for (Instruction *I = At->getNextNode(); I && !Plan.count(I); I = I->getNextNode()) {
+    if (isa<MemTransferInst>(I) || (!isa<DbgInfoIntrinsic>(I) && ++Moved > MaxMove))
+      break;
+    OwnNumber Own = ownNumber(*I, AnyNumber && !U.Members.empty());
+    if (Own.Number == 1)
+      return Own;
+    if (!Best.Number)
+      Best = Own;
+    if (mayLeave(*I) || (isRealCall(*I) && (!OverCalls || Best.Number)))
+      break;
+  }
+  return Best;
+}
+
+/// Decides what is loaded once, before the first update of all, because F has registers for it.
+void UpdateEmitter::keep(Function &F) {
+  Kept = Registers();
+  unsigned Spare = spareRegisters(F);
+  if (!Spare)
+    return;
   DominatorTree DT(F);
-  SmallVector<Instruction *, 32> Places;
   BasicBlock *Home = nullptr;
   bool One = false;
   for (Instruction &I : instructions(F)) {
@@ -89,44 +143,43 @@ bool UpdateEmitter::emitWithOneLoad(Function &F) {
     if (Planned == Plan.end() || !Planned->second.Step)
       continue;
     if (!DT.isReachableFromEntry(I.getParent()))
-      return false;
-    Places.push_back(&I);
-    One |= needsOne(Planned->second);
+      return;
+    Update &U = Planned->second;
+    One |= needsOne(U) && !findOwn(&I, U, /*OverCalls=*/true).Number;
     Home = Home ? DT.findNearestCommonDominator(Home, I.getParent()) : I.getParent();
   }
   if (!Home)
-    return true;
-  if (spareRegisters(F) < (One ? 2 : 1))
-    return false;
-  auto Before = find_if(*Home, [&](Instruction &I) { return Plan.count(&I) || I.isTerminator(); });
-  IRBuilder<> B(&*Before);
-  Registers R;
-  R.Base = loadBase(B);
-  if (One)
-    R.One = loadOne(B);
-  for (Instruction *I : Places)
-    emit(I, Plan[I], R);
-  return true;
+    return;
+  Instruction *Before =
+      &*find_if(*Home, [&](Instruction &I) { return Plan.count(&I) || I.isTerminator(); });
+  Kept.Base = loadBefore(Before);
+  if (One && Spare > 1)
+    Kept.One = loadBefore(Before);
 }
 
-void UpdateEmitter::emit(Function &F) {
-  if (!Baseline)
+void UpdateEmitter::place(Function &F) {
+  TooMany = static_cast<size_t>(count_if(instructions(F), [&](Instruction &I) {
+              return Plan.count(&I);
+            })) > MaxUpdates;
+  if (!Baseline) {
     keepArguments(F);
-  if (emitWithOneLoad(F))
-    return;
+    keep(F);
+  }
   DenseMap<const BasicBlock *, Registers> AtEnd;
-  DominatorTree DT(F);
-  LoopInfo LI(DT);
+  DominatorTree Tree(F);
+  LoopInfo Loops(Tree);
+  DT = &Tree;
+  LI = &Loops;
   ReversePostOrderTraversal<Function *> Order(&F);
   for (BasicBlock *BB : Order) {
-    Registers R;
+    Registers R = Kept;
     bool First = true;
-    bool Quiet = startsQuietLoop(*BB, LI);
+    bool Quiet = startsQuietLoop(*BB, Loops);
     for (const BasicBlock *Pred : predecessors(BB)) {
       // A predecessor that was not walked is the end of a loop: nothing is known of others.
-      if (Quiet && !AtEnd.count(Pred) && LI.getLoopFor(BB)->contains(Pred))
+      if (Quiet && !AtEnd.count(Pred) && Loops.getLoopFor(BB)->contains(Pred))
         continue;
-      Registers P = AtEnd.lookup(Pred);
+      Registers P = AtEnd.count(Pred) ? AtEnd.lookup(Pred) : Kept;
       if (First)
         R = P;
       R.Base = R.Base == P.Base ? R.Base : nullptr;
@@ -146,16 +199,107 @@ void UpdateEmitter::emit(Function &F) {
 }
 
 void UpdateEmitter::walk(BasicBlock &BB, Registers &R) {
-  for (auto It = BB.begin(); It != BB.end();) {
-    Instruction &I = *It++;
+  for (Instruction &I : BB) {
+    auto Here = Later.find(&I);
+    if (Here != Later.end())
+      place(&I, Plan.find(Here->second)->second, R);
     auto Found = Plan.find(&I);
     if (Found != Plan.end()) {
-      emit(&I, Found->second, R);
-      R.Age = 0;
+      Update &U = Found->second;
+      if (!Baseline && !R.One)
+        U.Own = findOwn(&I, U, /*OverCalls=*/Kept.Base || !R.Base);
+      if (!U.Own.Number)
+        place(&I, U, R);
+      else
+        Later[U.Own.User] = &I;
+      Order.push_back(&I);
+    } else if (isa<StoreInst>(I) && R.One && DT->dominates(R.One->At, &I) &&
+               ownNumber(I, /*Any=*/false).Number) {
+      Ones.push_back({{&I, 1}, R.One});
     } else if (isRealCall(I) || (!isa<DbgInfoIntrinsic>(I) && ++R.Age > MaxAge)) {
-      R = Registers();
+      R = Kept;
     }
   }
+  if (!Baseline && DT->isReachableFromEntry(&BB))
+    loadForBranches(BB, R);
+}
+
+/// Whether updates need the address, and the number, that R has not, on ways that lead from From to First and on to blocks that only
+/// From leads to, before the next call.
+std::pair<bool, bool> UpdateEmitter::needAhead(BasicBlock &From, BasicBlock &First,
+                                               const Registers &R) const {
+  const Loop *L = LI->getLoopFor(&From);
+  bool Base = false, One = false;
+  DenseMap<BasicBlock *, unsigned> Distance; // to their start, in instructions
+  SmallVector<BasicBlock *, 8> Todo;
+  auto Add = [&](BasicBlock *BB, unsigned At) {
+    if (BB != &From && DT->dominates(&From, BB) && (!L || L->contains(BB)) &&
+        Distance.insert({BB, At}).second)
+      Todo.push_back(BB);
+  };
+  Add(&First, 0);
+  while (!Todo.empty() && Distance.size() < MaxAge) {
+    BasicBlock *BB = Todo.pop_back_val();
+    unsigned At = Distance.lookup(BB);
+    bool On = true;
+    for (Instruction &I : *BB) {
+      auto Planned = Plan.find(&I);
+      if (Planned != Plan.end()) {
+        const Update &U = Planned->second;
+        Base |= !R.Base;
+        One |= !R.One && needsOne(U) && !findOwn(&I, U, /*OverCalls=*/false).Number;
+        On = false;
+      } else if (isRealCall(I) || (!isa<DbgInfoIntrinsic>(I) && ++At > MaxAge)) {
+        On = false;
+      }
+      if (!On)
+        break;
+    }
+    if (On)
+      for (BasicBlock *Next : successors(BB))
+        Add(Next, At);
+  }
+  return {Base, One};
+}
+
+/// At the end of BB, loads what is needed on several of the ways that go on from there.
+void UpdateEmitter::loadForBranches(BasicBlock &BB, Registers &R) {
+  if (TooMany || (R.Base && R.One))
+    return;
+  unsigned Bases = 0, Ones = 0;
+  SmallPtrSet<BasicBlock *, 4> Seen;
+  for (BasicBlock *Next : successors(&BB)) {
+    if (!Seen.insert(Next).second)
+      continue;
+    auto Need = needAhead(BB, *Next, R);
+    Bases += Need.first;
+    Ones += Need.second;
+  }
+  if (Bases > 1)
+    R.Base = loadBefore(BB.getTerminator());
+  if (Ones > 1)
+    R.One = loadBefore(BB.getTerminator());
+  if (Bases > 1 || Ones > 1)
+    R.Age = 0;
+}
+
+/// Places an update before At.
+void UpdateEmitter::place(Instruction *At, Update &U, Registers &R) {
+  R.Age = 0;
+  if (Baseline)
+    return;
+  if (!R.Base)
+    R.Base = loadBefore(At);
+  U.Base = R.Base;
+  if (U.Own.Number) {
+    U.Unit = U.Own.Number;
+    return;
+  }
+  if (!needsOne(U))
+    return;
+  if (!R.One)
+    R.One = loadBefore(At);
+  U.One = R.One;
 }
 
 Instruction *UpdateEmitter::load(IRBuilder<> &B, StringRef Asm, Constant *C) {
@@ -163,13 +307,23 @@ Instruction *UpdateEmitter::load(IRBuilder<> &B, StringRef Asm, Constant *C) {
   return B.CreateCall(InlineAsm::get(FT, Asm, "=r,i", /*hasSideEffects=*/true), {C});
 }
 
-Instruction *UpdateEmitter::loadBase(IRBuilder<> &B) {
-  return load(B, "$0 = $1 ll",
-              ConstantExpr::getPointerBitCastOrAddrSpaceCast(Counters,
-                                                             compat::pointerType(B.getContext())));
+Value *UpdateEmitter::base(RegisterLoad &L) {
+  if (!L.Made) {
+    IRBuilder<> B(L.At); // takes over the debug location
+    L.Made = load(B, "$0 = $1 ll",
+                  ConstantExpr::getPointerBitCastOrAddrSpaceCast(
+                      Counters, compat::pointerType(B.getContext())));
+  }
+  return L.Made;
 }
 
-Instruction *UpdateEmitter::loadOne(IRBuilder<> &B) { return load(B, "$0 = 1", B.getInt64(1)); }
+Value *UpdateEmitter::number(RegisterLoad &L, uint32_t Number) {
+  if (!L.Made) {
+    IRBuilder<> B(L.At);
+    L.Made = load(B, "$0 = $1", B.getInt64(Number));
+  }
+  return L.Made;
+}
 
 void UpdateEmitter::emitBaseline(IRBuilder<> &B, uint64_t Offset, Value *Step) {
   Constant *All = ConstantExpr::getPointerBitCastOrAddrSpaceCast(
@@ -179,15 +333,9 @@ void UpdateEmitter::emitBaseline(IRBuilder<> &B, uint64_t Offset, Value *Step) {
   B.CreateStore(B.CreateAdd(B.CreateLoad(B.getInt64Ty(), P), Step), P);
 }
 
-/// Whether the update takes the number 1 from a register.
-bool UpdateEmitter::needsOne(const Update &U) const {
-  if (Flags.test(U.Index))
-    return !compat::HasStoreImmediate;
-  return !U.Step || match(U.Step, m_One());
-}
-
-void UpdateEmitter::emit(Instruction *At, const Update &U, Registers &R) {
-  IRBuilder<> B(At); // takes over the debug location
+void UpdateEmitter::emit(Instruction *Planned, const Update &U) {
+  IRBuilder<> B(U.Own.Number ? U.Own.User : Planned);
+  B.SetCurrentDebugLocation(Planned->getDebugLoc());
   const DataLayout &DL = Counters->getParent()->getDataLayout();
   uint64_t Offset = CounterHeaderSize + uint64_t(U.Index) * Width;
   bool Flag = Flags.test(U.Index);
@@ -197,30 +345,33 @@ void UpdateEmitter::emit(Instruction *At, const Update &U, Registers &R) {
     emitBaseline(B, Offset, U.Step);
     return;
   }
-  if (!R.Base)
-    R.Base = loadBase(B);
-  bool One = needsOne(U);
-  if (One && !R.One)
-    R.One = loadOne(B);
+  Value *Base = base(*U.Base);
+  Value *Step = U.Step;
+  if (U.Own.Number) {
+    RegisterLoad Number = {U.Own.User};
+    Step = number(Number, U.Own.Number);
+  } else if (U.One) {
+    Step = number(*U.One, 1);
+  }
   if (!U.Step)
     return;
-  Value *Base = R.Base;
   if (Offset > MaxOffset) {
     Base = B.CreateInBoundsGEP(B.getInt8Ty(), Base, B.getInt64(Offset));
     Offset = 0;
   }
-  if (Flag && !One) {
+  if (Flag && !U.One) {
     auto *FT = FunctionType::get(B.getVoidTy(), {Base->getType(), B.getInt64Ty()}, false);
     B.CreateCall(InlineAsm::get(FT, "*(u8 *)($0 + $1) = 1", "r,i", /*hasSideEffects=*/true),
                  {Base, B.getInt64(Offset)});
     return;
   }
-  Value *Step = One ? R.One : U.Step;
   const char *Asm = Flag ? "*(u8 *)($0 + $2) = $1" : "lock *(u64 *)($0 + $2) += $1";
   auto *FT = FunctionType::get(B.getVoidTy(), {Base->getType(), B.getInt64Ty(), B.getInt64Ty()},
                                false);
   B.CreateCall(InlineAsm::get(FT, Asm, "r,r,i", /*hasSideEffects=*/true),
                {Base, Step, B.getInt64(Offset)});
+  if (U.Own.Number)
+    useRegister(U.Own, Step);
 }
 
 } // namespace bpfcov

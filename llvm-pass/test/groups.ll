@@ -6,9 +6,9 @@
 target datalayout = "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128"
 target triple = "bpf"
 
-; 25 bytes: four groups; 0, and 1 twice; 0, 1 and 3; 0, 2 and 3; 0 and 2.
+; 29 bytes: four groups, each of updates by 1; 0, and 1 twice; 0, 1 and 3; 0, 2 and 3; 0 and 2.
 ; CHECK: module asm {{.*}}.pushsection __bpfcov_fun
-; CHECK: \\031\\000\\000\\000\\004\\002\\000\\001\\001\\002\\003\\000\\001\\001\\001\\003\\001\\003
+; CHECK: \\035\\000\\000\\000\\004\\001\\002\\000\\001\\001\\002\\001\\003\\000\\001\\001\\001\\003\\001\\001\\003
 
 ; 4 counters of the function and 4 of groups.
 ; CHECK: @__bpfcov_counters = internal global <{ [40 x i8], [8 x i64] }>

@@ -7,7 +7,7 @@
 // RUN: llvm-readelf -x __bpfcov_fun %t.o | FileCheck --check-prefix=TABLE %s
 // Two functions at fidelity 2 with flags and without counters of their own; then, after 3 bits of emitted
 // counters, a line table of 20 bytes.
-// TABLE: 0x00000000 42504643 4f564601 03000100 03000000
+// TABLE: 0x00000000 42504643 4f564601 04000100 03000000
 // TABLE: 0x00000040 02010000 00000000
 // TABLE: 0x00000060 02010000 00000000 07140000 00030003
 

@@ -27,7 +27,7 @@ define void @f(i1 %c, i64 %n) {
 ; The address and the 1 come from assembly, which code generation cannot hoist, and so does the update,
 ; which it cannot merge with another one.
 ; CHECK-NEXT: %[[BASE:.*]] = call ptr asm sideeffect "$0 = $1 ll", "=r,i"(ptr @__bpfcov_counters)
-; CHECK-NEXT: %[[ONE:.*]] = call i64 asm sideeffect "$0 = 1", "=r,i"(i64 1)
+; CHECK-NEXT: %[[ONE:.*]] = call i64 asm sideeffect "$0 = $1", "=r,i"(i64 1)
 ; CHECK-NEXT: call void asm sideeffect "lock *(u64 *)($0 + $2) += $1", "r,r,i"(ptr %[[BASE]], i64 %[[ONE]], i64 40)
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
 ; A conditional step becomes a branch, so that the verifier can remove it. The registers are still there.
@@ -60,12 +60,13 @@ define void @f(i1 %c, i64 %n) {
 ; CHECK: [[CONT]]:
 ; CHECK: %[[PHI:.*]] = phi i64 [ %n, %[[THEN]] ], [ 7, %0 ]
 ; CHECK-NOT: select
-; CHECK: ret i64 %[[PHI]]
+; CHECK: add i64 %[[PHI]], 1
 define i64 @select(i1 %c, i64 %n) {
   %s = zext i1 %c to i32
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 %s, ptr null) nomerge
   %v = select i1 %c, i64 %n, i64 7
-  ret i64 %v
+  %w = add i64 %v, 1
+  ret i64 %w
 }
 
 ; The optimiser turned "zext i1" round.
@@ -88,7 +89,7 @@ define void @negated(i1 %c) {
 ; CHECK: call void @other
 ; CHECK: join:
 ; CHECK: asm sideeffect "$0 = $1 ll"
-define i64 @call(i1 %c, i64 %x, i64 %y) {
+define i64 @call(i1 %c, i64 %x, i64 %y, i64 %z) {
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
   call void @other(i1 %c, i64 0)
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
@@ -99,7 +100,25 @@ then:
 join:
   call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
   %s = add i64 %x, %y
-  ret i64 %s
+  %t = add i64 %s, %z
+  ret i64 %t
+}
+
+; One register is left: the address stays in it.
+; CHECK-LABEL: define i64 @spare_for_address
+; CHECK: %[[B:.*]] = call ptr asm sideeffect "$0 = $1 ll"
+; CHECK: %[[O:.*]] = call i64 asm sideeffect "$0 = $1"
+; CHECK: call void @other
+; CHECK-NOT: asm sideeffect "$0 = $1 ll"
+; CHECK: %[[P:.*]] = call i64 asm sideeffect "$0 = $1"
+; CHECK-NEXT: call void asm sideeffect "lock {{.*}}(ptr %[[B]], i64 %[[P]], i64 48)
+define i64 @spare_for_address(i64 %x, i64 %y, i64 %z) {
+  call void @llvm.var.annotation.p0.p0(ptr null, ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
+  call void @other(i1 true, i64 0)
+  call void @llvm.var.annotation.p0.p0(ptr inttoptr (i64 1 to ptr), ptr @__bpfcov_marker, ptr null, i32 1, ptr null) nomerge
+  %s = add i64 %x, %y
+  %t = add i64 %s, %z
+  ret i64 %t
 }
 
 ; CHECK-LABEL: define void @light
@@ -115,9 +134,9 @@ define void @light() {
 declare void @llvm.sideeffect()
 
 ; Two registers are left over the call: one load for the whole function, in front of everything.
-; CHECK-LABEL: define i64 @spare
+; CHECK-LABEL: define i64 @spare(
 ; CHECK-NEXT: %[[B:.*]] = call ptr asm sideeffect "$0 = $1 ll"
-; CHECK-NEXT: %[[O:.*]] = call i64 asm sideeffect "$0 = 1"
+; CHECK-NEXT: %[[O:.*]] = call i64 asm sideeffect "$0 = $1"
 ; CHECK-NEXT: br i1
 ; CHECK: call void asm sideeffect "lock {{.*}}(ptr %[[B]], i64 %[[O]], i64 40)
 ; CHECK: call void @other

@@ -28,7 +28,7 @@
 // EL: 42504643 4f561a01 01000800 04000000
 // EB: 42504643 4f561a01 00010008 00000004
 // RUN: llvm-readelf -x __bpfcov_fun %t.eb.o | FileCheck --check-prefix=TABLE %s
-// TABLE: 42504643 4f564601 00030008 00000004
+// TABLE: 42504643 4f564601 00040008 00000004
 //
 // RUN: llvm-profdata merge %S/Inputs/empty.proftext -o %t.profdata
 // RUN: llvm-cov export -format=lcov -instr-profile %t.profdata %t.el.o | FileCheck --check-prefix=LCOV %s

@@ -36,6 +36,9 @@ func WriteProfile(w io.Writer, m *meta.Meta, c *collect.ObjectCounters) error {
 	if err != nil {
 		return fmt.Errorf("object %s: %w", m.ObjectID.Short(), err)
 	}
+	if err := c.CheckUnits(m); err != nil {
+		return fmt.Errorf("object %s: %w", m.ObjectID.Short(), err)
+	}
 	c = c.Ungroup(m)
 	b := bufio.NewWriter(w)
 	for _, f := range mapping.Functions {

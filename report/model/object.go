@@ -126,6 +126,9 @@ func (o *object) check(c *collect.ObjectCounters, cell collect.Cell) error {
 			o.meta.ObjectID.Short(), o.name(), cell.Kernel, cell.Arch, collect.ErrBuildMismatch,
 			len(c.Counts), len(c.States), o.meta.NumCounters)
 	}
+	if err := c.CheckUnits(o.meta); err != nil {
+		return fmt.Errorf("object %s (%s) in %s %s: %w", o.meta.ObjectID.Short(), o.name(), cell.Kernel, cell.Arch, err)
+	}
 	return nil
 }
 

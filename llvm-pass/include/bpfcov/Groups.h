@@ -22,19 +22,30 @@
 #include "llvm/ADT/BitVector.h"
 #include <cstdint>
 #include <map>
+#include <tuple>
 #include <vector>
 
 namespace bpfcov {
 
-/// What one counter stands for: how often it counts for each of others. Of a flag it is how often the code
-/// ran when the flag is set once: nothing for the flag, and all for who asks what follows what.
-using CounterGroup = std::map<uint32_t, uint32_t>;
+/// What one counter stands for.
+struct CounterGroup {
+  /// How often it counts for each of others. Of a flag it is how often the code ran when the flag is set once: nothing
+  /// for the flag, and all for who asks what follows what.
+  std::map<uint32_t, uint32_t> Members;
+  uint32_t Unit = 1; ///< what is added to it each time
 
-/// Leaves one update of those that always happen together. It gets the number NumCounters + I for
-/// group I of those that are returned; updates that are alone keep theirs. Only updates by 1 of
+  bool operator<(const CounterGroup &O) const {
+    return std::tie(Members, Unit) < std::tie(O.Members, O.Unit);
+  }
+};
+
+/// Leaves one update of those that always happen together, and says in Plan what it stands for. Only updates by 1 of
 /// counters less than Limit are looked at, and flags and counts are not mixed.
-std::vector<CounterGroup> groupUpdates(UpdatePlan &Plan, const llvm::BitVector &Flags,
-                                       uint32_t Limit, uint32_t NumCounters);
+void groupUpdates(UpdatePlan &Plan, const llvm::BitVector &Flags, uint32_t Limit);
+
+/// Gives the updates of Plan that stand for others, or that add another number than 1, counters of their own:
+/// NumCounters + I for group I of those that are returned.
+std::vector<CounterGroup> numberGroups(UpdatePlan &Plan, uint32_t NumCounters);
 
 } // namespace bpfcov
 

@@ -30,9 +30,10 @@
 //          lines and for each line the index of its function and the line in the function's first
 //          file; then how many lines are unsure (some copy of their code lost them), and for each
 //          the index of its function and the line
-//   ..     group table: u32 size in bytes, then ULEB128 numbers: how many groups G, then for each how
-//          many counters, and for each of these its index and how often it is meant. Counter
-//          N - G + i counts for those of group i, on top of what they count themselves.
+//   ..     group table: u32 size in bytes, then ULEB128 numbers: how many groups G, then for each what
+//          is added to its counter each time, how many counters it is for, and for each of these its
+//          index and how often it is meant. Counter N - G + i counts for those of group i, on top of
+//          what they count themselves.
 //   ..     zero-padded to 8
 //
 //===----------------------------------------------------------------------===//
@@ -52,7 +53,7 @@ namespace bpfcov {
 
 constexpr unsigned CounterHeaderSize = 40;
 constexpr uint16_t LayoutVersion = 1; ///< of the counter block
-constexpr uint16_t TableVersion = 3;
+constexpr uint16_t TableVersion = 4;
 
 using ObjectID = std::array<uint8_t, 16>;
 

@@ -7,12 +7,13 @@
 // the kernel's 512 bytes no longer fits.
 //
 //   $base = counters ll        once, as long as no call comes and the last use is near
-//   $one = 1                   likewise
+//   $one = 1                   likewise, or a constant of the program's own (OwnNumber.h)
 //   lock *(u64 *)($base + 40) += $one
 //
 // or for a flag *(u8 *)($base + 40) = 1, where the assembler knows it.
 //
-// A function that leaves registers free over its calls has both for all of its code.
+// A function that leaves a register free over its calls has the address for all of its code, and one that leaves
+// two free also the number.
 //
 // The add is the one without fetch, which every kernel and architecture has, and leaves $one alone.
 //
@@ -21,18 +22,41 @@
 #ifndef BPFCOV_UPDATEEMITTER_H
 #define BPFCOV_UPDATEEMITTER_H
 
+#include "bpfcov/OwnNumber.h"
 #include "llvm/ADT/BitVector.h"
+#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
 #include <cstdint>
+#include <deque>
+#include <map>
+#include <utility>
+#include <vector>
+
+namespace llvm {
+class DominatorTree;
+class LoopInfo;
+} // namespace llvm
 
 namespace bpfcov {
 
-/// Adds Step, an i64, to a counter. Without Step it is the place where the registers are best loaded for others.
+/// A register that is loaded with the address or the number before an instruction.
+struct RegisterLoad {
+  llvm::Instruction *At;
+  llvm::Instruction *Made = nullptr;
+};
+
+/// Adds Step, an i64, to a counter. Without Step it is the place where the address is best loaded for others.
 struct Update {
   uint32_t Index;
   llvm::Value *Step;
+  std::map<uint32_t, uint32_t> Members; ///< of a group (Groups.h), or nothing
+  uint32_t Unit = 1;                    ///< what is added in place of a Step of 1
+
+  // Where it gets its registers from, see UpdateEmitter::place.
+  RegisterLoad *Base = nullptr, *One = nullptr;
+  OwnNumber Own;
 };
 
 /// Updates that are to be emitted, each by an instruction that stands in its place: blocks may still be split.
@@ -43,36 +67,54 @@ void planUpdate(UpdatePlan &Plan, llvm::IRBuilder<> &B, uint32_t Index, llvm::Va
 
 class UpdateEmitter {
 public:
-  /// Flags has a bit for each counter that is one byte. Baseline asks for plain loads and stores.
-  UpdateEmitter(llvm::GlobalVariable *Counters, unsigned Width, const llvm::BitVector &Flags,
-                bool Baseline)
-      : Counters(Counters), Width(Width), Flags(Flags), Baseline(Baseline) {}
+  /// Flags has a bit for each counter that is one byte. Baseline asks for plain loads and stores, AnyNumber allows updates to
+  /// add other numbers than 1. All three must outlive this.
+  UpdateEmitter(UpdatePlan &Plan, const llvm::BitVector &Flags, bool Baseline, bool AnyNumber)
+      : Plan(Plan), Flags(Flags), Baseline(Baseline), AnyNumber(AnyNumber) {}
 
-  /// Emits what was planned. The control flow must not change any more.
-  void emit(UpdatePlan Updates);
+  /// Decides where each update gets its registers from, and by this what it adds: its Unit.
+  void place();
+
+  /// Emits what was placed, and empties the plan. The code must not have changed since.
+  void emit(llvm::GlobalVariable *Counters, unsigned Width);
 
 private:
   /// What registers hold at one place.
   struct Registers {
-    llvm::Instruction *Base = nullptr, *One = nullptr;
+    RegisterLoad *Base = nullptr, *One = nullptr;
     unsigned Age = 0; ///< instructions since an update used them
   };
 
-  void emit(llvm::Function &F);
+  void place(llvm::Function &F);
+  void keep(llvm::Function &F);
   void walk(llvm::BasicBlock &BB, Registers &R);
-  bool emitWithOneLoad(llvm::Function &F);
-  llvm::Instruction *loadBase(llvm::IRBuilder<> &B);
-  llvm::Instruction *loadOne(llvm::IRBuilder<> &B);
+  void loadForBranches(llvm::BasicBlock &BB, Registers &R);
+  std::pair<bool, bool> needAhead(llvm::BasicBlock &From, llvm::BasicBlock &First,
+                                  const Registers &R) const;
+  void place(llvm::Instruction *At, Update &U, Registers &R);
+  OwnNumber findOwn(llvm::Instruction *At, const Update &U, bool OverCalls) const;
   bool needsOne(const Update &U) const;
-  void emit(llvm::Instruction *At, const Update &U, Registers &R);
-  void emitBaseline(llvm::IRBuilder<> &B, uint64_t Offset, llvm::Value *Step);
-  llvm::Instruction *load(llvm::IRBuilder<> &B, llvm::StringRef Asm, llvm::Constant *C);
+  RegisterLoad *loadBefore(llvm::Instruction *At);
 
-  llvm::GlobalVariable *Counters;
-  unsigned Width;
+  llvm::Instruction *load(llvm::IRBuilder<> &B, llvm::StringRef Asm, llvm::Constant *C);
+  llvm::Value *base(RegisterLoad &L);
+  llvm::Value *number(RegisterLoad &L, uint32_t Number);
+  void emit(llvm::Instruction *At, const Update &U);
+  void emitBaseline(llvm::IRBuilder<> &B, uint64_t Offset, llvm::Value *Step);
+
+  UpdatePlan &Plan;
   const llvm::BitVector &Flags;
-  bool Baseline;
-  UpdatePlan Plan;
+  bool Baseline, AnyNumber;
+  std::deque<RegisterLoad> Loads;
+  const llvm::DominatorTree *DT = nullptr; ///< of that function
+  const llvm::LoopInfo *LI = nullptr;
+  bool TooMany = false; ///< updates in it
+  Registers Kept; ///< in all of the function that is being placed
+  llvm::DenseMap<llvm::Instruction *, llvm::Instruction *> Later; ///< updates, by the User of their own number
+  std::vector<llvm::Instruction *> Order;                         ///< in which to emit
+  std::vector<std::pair<OwnNumber, RegisterLoad *>> Ones;         ///< constants to take from registers
+  llvm::GlobalVariable *Counters = nullptr;
+  unsigned Width = 8;
 };
 
 } // namespace bpfcov
