@@ -39,8 +39,11 @@ SmallVector<Use *, 8> registerOperands(Instruction &I) {
   } else if (auto *RMW = dyn_cast<AtomicRMWInst>(&I)) {
     Add(RMW->getOperandUse(1));
   } else if (auto *Select = dyn_cast<SelectInst>(&I)) {
-    Add(Select->getOperandUse(1));
-    Add(Select->getOperandUse(2));
+    auto *Compare = dyn_cast<ICmpInst>(Select->getCondition());
+    if (!Compare || !is_contained(Select->operands(), Compare->getOperand(0))) { // no limit of a value
+      Add(Select->getOperandUse(1));
+      Add(Select->getOperandUse(2));
+    }
   } else if (isRealCall(I)) {
     auto &Call = cast<CallBase>(I);
     for (unsigned Arg = 0; Arg < Call.arg_size(); ++Arg)
