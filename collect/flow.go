@@ -31,7 +31,7 @@ type FlowSite struct {
 	// function may end before any other.
 	Next []uint32
 	Exit bool
-	// Any is set when the update may add any number, also 0, and not just 1.
+	// Any is set when the update may add any number, also 0, and not just 1 or the unit of its counter.
 	Any bool
 }
 

@@ -12,7 +12,7 @@ type Site struct {
 	// or be ended by an exception, before any other.
 	Next []uint32
 	Exit bool
-	// Any is set for an atomic addition of something else than 1, or of what could not be told.
+	// Any is set for an atomic addition of something else than a constant above 0, or of what could not be told.
 	Any bool
 }
 

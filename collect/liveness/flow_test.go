@@ -89,8 +89,12 @@ func TestSites(t *testing.T) {
 			[]Site{first(site(40, true, 1)), site(48, true)},
 		},
 		"number that is not known": {
-			[]asm.Instructions{{call, asm.Mov.Reg(r2, r0), ptr(r1, 40), add(r1, 0)}, up(48), {asm.Mov.Imm(r2, 2), add(r1, 8)}},
+			[]asm.Instructions{{call, asm.Mov.Reg(r2, r0), ptr(r1, 40), add(r1, 0)}, up(48), {asm.Mov.Imm(r2, 0), add(r1, 8)}},
 			[]Site{{Access: at(40)[0], First: true, Next: []uint32{1}, Any: true}, site(48, false, 2), {Access: at(56)[0], Exit: true, Any: true}},
+		},
+		"constant of the program": {
+			[]asm.Instructions{up(40), {asm.Mov.Imm(r2, 2), add(r1, 0)}},
+			[]Site{first(site(40, false, 1)), site(40, true)},
 		},
 		"one counter in two places": {
 			[]asm.Instructions{{call, asm.JEq.Imm(r0, 0, "else")}, up(40), {asm.Ja.Label("end")}, label(up(40), "else"), label(up(48), "end")},

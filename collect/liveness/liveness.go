@@ -97,7 +97,7 @@ type analysis struct {
 type output struct {
 	updates, maybe map[Access]bool
 	sites          map[int]Access // updates by instruction
-	any            map[int]bool   // those of sites that may add something else than 1
+	any            map[int]bool   // those of sites that may add something else than a constant above 0
 	unknown        map[uint32]bool
 	opaqueStores   bool
 }

@@ -140,7 +140,8 @@ func (a *analysis) atomic(pc int, st *state, i insn) {
 	} else {
 		a.escape(v)
 		a.write(pc, base, i)
-		if a.out != nil && v != (value{kind: constant, off: 1}) {
+		// Another constant than 1 is the unit of a counter: one run, too.
+		if a.out != nil && (v.kind != constant || v.off <= 0) {
 			a.out.any[pc] = true
 		}
 	}
