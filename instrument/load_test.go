@@ -210,9 +210,13 @@ func readCounters(t *testing.T, o object, m *ebpf.Map) []uint64 {
 			counts[i] = binary.NativeEndian.Uint64(data[40+8*i:])
 		}
 	}
-	for n := o.meta.FirstGroup(); n < len(counts); n++ {
-		for _, x := range o.meta.Members(uint32(n)) {
-			counts[x.Counter] += counts[n] * uint64(x.Times)
+	for i, g := range o.meta.Groups {
+		n := o.meta.FirstGroup() + i
+		if counts[n]%uint64(g.Unit) != 0 {
+			t.Errorf("counter %d: got %d, each update adds %d", n, counts[n], g.Unit)
+		}
+		for _, x := range g.Members {
+			counts[x.Counter] += counts[n] / uint64(g.Unit) * uint64(x.Times)
 		}
 	}
 	return counts[:o.meta.FirstGroup()]
