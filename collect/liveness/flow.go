@@ -106,7 +106,7 @@ func (w *walk) from(pcs ...int) (exit, ok bool) {
 // mayThrow reports whether an exception may come out of a call. What is behind one that always throws is not what the source
 // has there: the verifier removes it, and other code moves up.
 func (a *analysis) mayThrow(i insn) bool {
-	if !a.p.Throws || !i.isCall() || i.isPoison() {
+	if !a.p.Throws || !i.isCall() {
 		return false
 	}
 	return i.src == pseudoCall || i.src == pseudoKfuncCall || a.callbacks

@@ -125,12 +125,14 @@ func (i insn) isTailCall() bool {
 	return i.isCall() && i.src == 0 && i.imm == helperTailCall
 }
 
-func (i insn) isCall() bool { return i.class() == classJMP && i.code&0xf0 == opCall }
-
-// isPoison reports whether a loader has put i in the place of an instruction that it could not relocate for this kernel: a call of a
-// helper that there is not (bpf_core_poison_insn in libbpf's relo_core.c; cilium/ebpf writes the same). What it replaced gave a
+// isCall reports whether i calls something. A call of the helper that there is not stands where a loader could not relocate an
+// instruction for this kernel (bpf_core_poison_insn in libbpf's relo_core.c; cilium/ebpf writes the same). What it replaced gave a
 // value to one register at most, and no verifier accepts a program in which it can be reached.
-func (i insn) isPoison() bool { return i.isCall() && i.src == 0 && i.imm == 0xbad2310 }
+func (i insn) isCall() bool {
+	const poison = 0xbad2310
+	c := i.class()
+	return (c == classJMP || c == classJMP32) && i.code&0xf0 == opCall && !(i.src == 0 && i.imm == poison)
+}
 
 func (i insn) isComputedGoto() bool {
 	return i.isJump() && i.code&0xf0 == opJA && i.code&srcReg != 0

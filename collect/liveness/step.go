@@ -24,7 +24,7 @@ func (a *analysis) step(pc int, i insn, st *state) {
 	case classALU, classALU64:
 		st.setReg(i.dst, a.alu(i, st))
 	case classJMP, classJMP32:
-		if i.code&0xf0 == opCall && !i.isPoison() {
+		if i.isCall() {
 			clobber(st)
 		}
 	}
