@@ -103,8 +103,10 @@ func (v *verifyInputs) of(ctx context.Context, arch string, llvm int) ([]verify.
 			in.Name = strings.ReplaceAll(filepath.ToSlash(filepath.Clean(in.Path)), "/", ":") // a slash separates file and program in filters
 		}
 		isSource := strings.HasSuffix(in.Path, ".c")
-		if err := verify.Check(in.Path); err != nil && !isSource {
-			return nil, usagef("%w", err)
+		if !isSource {
+			if err := verify.Check(in.Path); err != nil {
+				return nil, usagef("%w", err)
+			}
 		}
 		var err error
 		switch {
