@@ -47,7 +47,7 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	memlock, restore := raiseMemlock()
 	defer restore()
 	start := time.Now()
-	l, kind, err := startUnder(o.Watcher, cmd, &notify.Inherit{Memlock: memlock, TimerSlack: o.TimerSlack})
+	l, kind, err := startUnder(o.Watcher, cmd, notify.Inherit{Memlock: memlock, TimerSlack: o.TimerSlack})
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 func Prepare() error { return notify.Prepare() }
 
 // startUnder starts cmd under a watcher.
-func startUnder(kind Watcher, cmd *exec.Cmd, in *notify.Inherit) (notify.Source, Watcher, error) {
+func startUnder(kind Watcher, cmd *exec.Cmd, in notify.Inherit) (notify.Source, Watcher, error) {
 	switch kind {
 	case WatcherAuto, WatcherNotify:
 		l, err := notify.Start(cmd, in)

@@ -2,12 +2,12 @@ package guest
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os/exec"
-	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bpfcov/bpfcov/internal/timerslack"
 )
 
 // Go's runtime has a thread, sysmon, that looks after the others each 20 microseconds at first, and less often while nothing
@@ -31,14 +31,7 @@ func calmMonitor() {
 }
 
 // startPlain starts a command without a watcher, which gives it its timer slack otherwise.
-func startPlain(cmd *exec.Cmd) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, testSlack, 0, 0, 0); err != nil {
-		return fmt.Errorf("prctl(PR_SET_TIMERSLACK): %w", err)
-	}
-	return cmd.Start()
-}
+func startPlain(cmd *exec.Cmd) error { return timerslack.Start(cmd, testSlack) }
 
 // monitorThread returns the first thread that this process started, which the runtime does before anything else
 // (runtime.main in proc.go), or 0.

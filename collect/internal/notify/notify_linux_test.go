@@ -78,7 +78,7 @@ func self(what string) *exec.Cmd {
 // start starts cmd and handles its calls until the filter has no user left.
 func start(t *testing.T, cmd *exec.Cmd) (cmds []int, err error) {
 	t.Helper()
-	l, err := Start(cmd, nil)
+	l, err := Start(cmd, Inherit{})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func start(t *testing.T, cmd *exec.Cmd) (cmds []int, err error) {
 func TestTimerSlack(t *testing.T) {
 	needRoot(t)
 	const slack = 123456
-	in := &Inherit{TimerSlack: slack}
+	in := Inherit{TimerSlack: slack}
 	for name, start := range map[string]func(*exec.Cmd) (Source, error){
 		"notify": func(c *exec.Cmd) (Source, error) { return Start(c, in) },
 		"sweep":  func(c *exec.Cmd) (Source, error) { return StartPlain(c, in) },
@@ -263,7 +263,7 @@ func TestStartErrors(t *testing.T) {
 		"not on PATH":    {exec.Command("no-such-command-at-all"), exec.ErrNotFound},
 		"no directory":   {&exec.Cmd{Path: "/bin/true", Dir: filepath.Join(dir, "nothing")}, fs.ErrNotExist},
 	} {
-		if _, err := Start(c.cmd, nil); !errors.Is(err, c.want) {
+		if _, err := Start(c.cmd, Inherit{}); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
 	}
@@ -273,7 +273,7 @@ func TestStartErrors(t *testing.T) {
 func TestKilledCall(t *testing.T) {
 	needRoot(t)
 	cmd := self("calls")
-	l, err := Start(cmd, nil)
+	l, err := Start(cmd, Inherit{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func TestHandOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := Start(cmd, nil)
+	l, err := Start(cmd, Inherit{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := Start(cmd, nil)
+	l, err := Start(cmd, Inherit{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +363,7 @@ func TestStop(t *testing.T) {
 func TestBusy(t *testing.T) {
 	needRoot(t)
 	if os.Getenv("NOTIFY_TEST_INNER") != "" {
-		_, err := Start(self("wait"), nil)
+		_, err := Start(self("wait"), Inherit{})
 		if !errors.Is(err, ErrBusy) {
 			t.Errorf("got %v, want ErrBusy", err)
 		}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bpfcov/bpfcov/internal/timerslack"
 )
 
 // Names that the shim and the drain process go by until they are something else.
@@ -57,42 +59,15 @@ type refusal struct {
 	Errno int
 }
 
-// Inherit is what a command gets instead of what it would inherit. nil and the zero value change nothing.
+// Inherit is what a command gets instead of what it would inherit. The zero value changes nothing.
 type Inherit struct {
 	Memlock    *unix.Rlimit  // limit of locked memory
-	TimerSlack time.Duration // see PR_SET_TIMERSLACK in prctl(2)
-}
-
-func (in *Inherit) memlock() *unix.Rlimit {
-	if in == nil {
-		return nil
-	}
-	return in.Memlock
-}
-
-// start is cmd.Start on a thread with the timer slack, which is inherited from the thread that forks.
-func (in *Inherit) start(cmd *exec.Cmd) error {
-	if in == nil || in.TimerSlack == 0 {
-		return cmd.Start()
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	was, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-	if err != nil {
-		return fmt.Errorf("prctl(PR_GET_TIMERSLACK): %w", err)
-	}
-	if time.Duration(was) != in.TimerSlack {
-		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(in.TimerSlack), 0, 0, 0); err != nil {
-			return fmt.Errorf("prctl(PR_SET_TIMERSLACK): %w", err)
-		}
-		defer unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(was), 0, 0, 0)
-	}
-	return cmd.Start()
+	TimerSlack time.Duration // see [timerslack.Start]
 }
 
 // Start starts cmd under the filter. Apart from that and from in it does what cmd.Start does: afterwards
 // cmd.Process is the command and cmd.Wait waits for it.
-func Start(cmd *exec.Cmd, in *Inherit) (*Listener, error) {
+func Start(cmd *exec.Cmd, in Inherit) (*Listener, error) {
 	if err := startable(cmd); err != nil {
 		return nil, err
 	}
@@ -113,7 +88,7 @@ func Start(cmd *exec.Cmd, in *Inherit) (*Listener, error) {
 }
 
 // StartTraced is [Start] with a tracer in place of a listener.
-func StartTraced(cmd *exec.Cmd, in *Inherit) (*Tracer, error) {
+func StartTraced(cmd *exec.Cmd, in Inherit) (*Tracer, error) {
 	if err := startable(cmd); err != nil {
 		return nil, err
 	}
@@ -139,7 +114,7 @@ func startable(cmd *exec.Cmd) error {
 // startOnThread puts the filter on a thread of the calling process, forks the command there, so that it
 // inherits the filter, and lets the thread end. Go starts new threads from another one while a goroutine
 // is locked (runtime.LockOSThread), so nothing else gets the filter.
-func startOnThread(cmd *exec.Cmd, in *Inherit) (*Listener, error) {
+func startOnThread(cmd *exec.Cmd, in Inherit) (*Listener, error) {
 	type result struct {
 		fd  int
 		err error
@@ -147,10 +122,10 @@ func startOnThread(cmd *exec.Cmd, in *Inherit) (*Listener, error) {
 	done := make(chan result)
 	start := func(fd int, err error) {
 		if err == nil {
-			err = in.start(cmd)
+			err = timerslack.Start(cmd, in.TimerSlack)
 		}
-		if memlock := in.memlock(); err == nil && memlock != nil {
-			err = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_MEMLOCK, memlock, nil)
+		if err == nil && in.Memlock != nil {
+			err = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_MEMLOCK, in.Memlock, nil)
 		}
 		done <- result{fd, err}
 	}
@@ -246,7 +221,7 @@ func filterError(err error) error {
 // startShim starts the shim and has it become the command, and returns the listener, -1 with a tracer. It is for a
 // command that is traced, which has to be before its execve, and for one that is to get a signal when its
 // parent dies: the kernel sends that when the thread that forked ends. started is called with the process id.
-func startShim(cmd *exec.Cmd, in *Inherit, o *order, started func(pid int) error) (listener int, err error) {
+func startShim(cmd *exec.Cmd, in Inherit, o *order, started func(pid int) error) (listener int, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("socketpair: %w", err)
@@ -254,7 +229,7 @@ func startShim(cmd *exec.Cmd, in *Inherit, o *order, started func(pid int) error
 	ours, theirs := os.NewFile(uintptr(pair[0]), "shim"), os.NewFile(uintptr(pair[1]), "shim")
 	defer ours.Close()
 
-	o.Path, o.Args, o.Env, o.Memlock = cmd.Path, cmd.Args, cmd.Environ(), in.memlock()
+	o.Path, o.Args, o.Env, o.Memlock = cmd.Path, cmd.Args, cmd.Environ(), in.Memlock
 	if len(o.Args) == 0 {
 		o.Args = []string{cmd.Path}
 	}
@@ -272,7 +247,7 @@ func startShim(cmd *exec.Cmd, in *Inherit, o *order, started func(pid int) error
 		o.takeOver(&attr, cmd)
 		cmd.SysProcAttr = &attr
 	}
-	err = in.start(cmd)
+	err = timerslack.Start(cmd, in.TimerSlack)
 	restore()
 	theirs.Close()
 	if err != nil {

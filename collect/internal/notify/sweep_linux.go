@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bpfcov/bpfcov/internal/timerslack"
 )
 
 // Sweeper is the [Source] of a command that runs without a filter and without a tracer: there are no calls, only
@@ -18,7 +20,7 @@ type Sweeper struct {
 }
 
 // StartPlain starts cmd as it is, but for in.
-func StartPlain(cmd *exec.Cmd, in *Inherit) (*Sweeper, error) {
+func StartPlain(cmd *exec.Cmd, in Inherit) (*Sweeper, error) {
 	if err := startable(cmd); err != nil {
 		return nil, err
 	}
@@ -27,13 +29,13 @@ func StartPlain(cmd *exec.Cmd, in *Inherit) (*Sweeper, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	s := &Sweeper{wake: wake}
-	if err := in.start(cmd); err != nil {
+	if err := timerslack.Start(cmd, in.TimerSlack); err != nil {
 		s.Close()
 		return nil, err
 	}
-	if memlock := in.memlock(); memlock != nil {
+	if in.Memlock != nil {
 		// The command may be gone, and then needs no limit.
-		_ = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_MEMLOCK, memlock, nil)
+		_ = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_MEMLOCK, in.Memlock, nil)
 	}
 	return s, nil
 }
