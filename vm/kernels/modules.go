@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -95,74 +94,64 @@ type moduleIndex struct {
 	assume  bool // there is no list of what is built in
 }
 
-// indexModules finds out what modules there are, once for a kernel of the store: to look through the folders of Debian's smallest
-// kernel takes 9 ms, and the list that is kept beside the kernel, a path a line, less than one.
+// indexModules finds out what modules there are.
 func (k *Kernel) indexModules(fsys fs.FS) (*moduleIndex, error) {
+	paths, err := k.modulePaths(fsys)
+	if err != nil {
+		return nil, err
+	}
+	ix := &moduleIndex{release: k.Release, fsys: fsys, files: map[string]string{}, builtin: map[string]bool{}}
+	for _, p := range paths {
+		name, ok := moduleName(p)
+		if !ok {
+			continue
+		}
+		// Like depmod, modules below updates/ win over those below kernel/, which come before.
+		if old, dup := ix.files[name]; !dup || !strings.HasPrefix(old, "updates/") {
+			ix.files[name] = p
+		}
+	}
+	return ix, ix.readBuiltin()
+}
+
+// modulePaths returns the paths of modules, those below updates/ after those below kernel/. It finds them once for a kernel of the
+// store: to look through the folders of Debian's smallest kernel takes 9 ms, and the list that is kept beside the kernel, a path a
+// line, less than one.
+func (k *Kernel) modulePaths(fsys fs.FS) ([]string, error) {
 	memo := ""
 	if k.Dir != "" {
 		memo = filepath.Join(k.Dir, "modules.list")
 		if b, err := os.ReadFile(memo); err == nil {
-			ix := newModuleIndex(k.Release, fsys)
-			for p := range strings.Lines(string(b)) {
-				p = strings.TrimSuffix(p, "\n")
-				if name, ok := moduleName(p); ok {
-					ix.files[name] = p
-				}
-			}
-			return ix, ix.readBuiltin()
+			return strings.Split(string(b), "\n"), nil
 		}
 	}
-	ix, err := readModules(k.Release, fsys)
+	find := walkModules
+	if isTree(fsys) {
+		find = orderedModules
+	}
+	paths, err := find(fsys)
 	if err == nil && memo != "" {
-		paths := slices.Sorted(maps.Values(ix.files))
 		_ = writeFile(memo, []byte(strings.Join(append(paths, ""), "\n"))) // a store that cannot be written is read again next time
 	}
-	return ix, err
+	return paths, err
 }
 
-func newModuleIndex(release string, fsys fs.FS) *moduleIndex {
-	return &moduleIndex{release: release, fsys: fsys, files: map[string]string{}, builtin: map[string]bool{}}
-}
-
-func readModules(release string, fsys fs.FS) (*moduleIndex, error) {
-	ix := newModuleIndex(release, fsys)
-	if isTree(fsys) {
-		paths, err := orderedModules(fsys)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range paths {
-			if name, ok := moduleName(p); ok {
-				ix.files[name] = p
-			}
-		}
-		return ix, ix.readBuiltin()
-	}
+// walkModules looks for modules, in lexical order.
+func walkModules(fsys fs.FS) (paths []string, err error) {
 	n := 0
-	err := fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(fsys, ".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if n++; n > maxModuleFiles {
 			return fmt.Errorf("more than %d files", maxModuleFiles)
 		}
-		if !d.Type().IsRegular() {
-			return nil
-		}
-		name, ok := moduleName(p)
-		if !ok {
-			return nil
-		}
-		// Like depmod, modules below updates/ win over those below kernel/; WalkDir is lexical, so they come later.
-		if old, dup := ix.files[name]; !dup || !strings.HasPrefix(old, "updates/") {
-			ix.files[name] = p
+		if _, ok := moduleName(p); ok && d.Type().IsRegular() {
+			paths = append(paths, p)
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return ix, ix.readBuiltin()
+	return paths, err
 }
 
 // readBuiltin reads the list of what is built in.
