@@ -13,8 +13,9 @@ import (
 // them, which add up. Whoever asks what a counter of the coverage mapping counted takes the groups apart first.
 
 // Ungroup returns the counters with what groups count added to their members: a member counted what its own updates
-// and those of its groups did (of which each added the group's unit), and is as well known to be reachable as the best known of these. Counters without groups
-// are returned as they are, and so are those that do not fit m: what reads them says so. Flows stay those of the block.
+// and those of its groups did (of which each added the group's unit), and is as well known to be reachable as the best
+// known of these. Counters without groups are returned as they are, and so are those that do not fit m: what reads them
+// says so. Flows stay those of the block.
 func (o *ObjectCounters) Ungroup(m *meta.Meta) *ObjectCounters {
 	if len(m.Groups) == 0 || len(o.Counts) != m.NumCounters || len(o.States) != 0 && len(o.States) != len(o.Counts) {
 		return o

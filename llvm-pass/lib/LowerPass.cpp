@@ -156,9 +156,9 @@ void Lowering::update(IRBuilder<> &B, uint32_t Index, Value *Step) {
   Emitted.set(Index);
 }
 
-/// Makes phis of what Cond selects but for Step, which only the marker uses, now that control branches on it to Then, before Join: the back end would compare and branch
-/// again for each of them, and a verifier that does not see that the second comparison is the first (6.1, with
-/// the constant on its left side) walks ways that cannot be, with bounds that cannot be.
+/// Makes phis of what Cond selects but for Step, which only the marker uses, now that control branches on it to Then, before
+/// Join: the back end would compare and branch again for each of them, and a verifier that does not see that the second
+/// comparison is the first (6.1, with the constant on its left side) walks ways that cannot be, with bounds that cannot be.
 void chooseByBranch(Value *Cond, const Value *Step, BasicBlock &Then, BasicBlock &Join) {
   BasicBlock *Head = Then.getSinglePredecessor();
   SmallVector<std::pair<Instruction *, Value *>, 4> Choices; // and the condition or its opposite
