@@ -24,7 +24,7 @@ func splatRE() *regexp.Regexp {
 	return regexp.MustCompile(`Kernel panic - not syncing|\bBUG: |\bOops\b|\bWARNING: CPU: |` +
 		`\bWARNING: \S+:\d+ at |general protection fault|` +
 		`kernel BUG at|Unable to handle kernel|soft lockup|hard LOCKUP|blocked for more than \d+ seconds|` +
-		`rcu.*detected (expedited )?stalls?|self-detected stall|Out of memory: Killed|KASAN: |UBSAN: |stack-protector`)
+		`rcu.*detected (expedited )?stalls?|self-detected stall|Out of memory( \([^)]*\))?: Killed|KASAN: |UBSAN: |stack-protector`)
 }
 
 // agentRE matches the agent's own last words.

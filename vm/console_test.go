@@ -45,12 +45,14 @@ func TestSplats(t *testing.T) {
 [    1.2] general protection fault, probably for non-canonical address
 [    1.3] rcu: INFO: rcu_preempt self-detected stall on CPU
 [    1.4] Out of memory: Killed process 77 (x)
+[    1.5] Out of memory (oom_kill_allocating_task): Killed process 78 (x)
 `))
 	want := []string{
 		"[    1.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
 		"[    1.2] general protection fault, probably for non-canonical address",
 		"[    1.3] rcu: INFO: rcu_preempt self-detected stall on CPU",
 		"[    1.4] Out of memory: Killed process 77 (x)",
+		"[    1.5] Out of memory (oom_kill_allocating_task): Killed process 78 (x)",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("splats (-want +got):\n%s", diff)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,20 +19,36 @@ const (
 	reapSightings = 3
 )
 
-// orphans are the dead children of PID 1 that were seen, and how often. What loses its parent while a test runs is to be reaped, as is
-// the duty of PID 1. wait4(2) cannot be asked for orphans only, hence the patience: an orphan stays a zombie for about a second.
-type orphans map[int]int
+// reaper reaps what loses its parent while a test runs, as is the duty of PID 1. wait4(2) cannot be asked for orphans only, hence the
+// patience: an orphan stays a zombie for about a second.
+type reaper struct {
+	looking sync.Mutex
+	seen    map[int]int // the dead children of PID 1, and how often they were seen
+}
 
-// reap looks once. It is to be called every reapInterval.
-func (o *orphans) reap() {
-	now := orphans{}
-	for _, pid := range zombies() {
-		if now[pid] = (*o)[pid] + 1; now[pid] >= reapSightings {
-			unix.Wait4(pid, nil, unix.WNOHANG, nil)
-			delete(now, pid)
-		}
+// look looks once, in a goroutine of its own: to read /proc takes memory, for which a guest that a test has filled waits without
+// end, and the test's deadline must not. It is to be called every reapInterval.
+func (r *reaper) look() {
+	if !r.looking.TryLock() {
+		return
 	}
-	*o = now
+	go func() {
+		defer r.looking.Unlock()
+		now := map[int]int{}
+		for _, pid := range zombies() {
+			if now[pid] = r.seen[pid] + 1; now[pid] >= reapSightings {
+				unix.Wait4(pid, nil, unix.WNOHANG, nil)
+				delete(now, pid)
+			}
+		}
+		r.seen = now
+	}()
+}
+
+// wait returns when nobody looks any more.
+func (r *reaper) wait() {
+	r.looking.Lock()
+	defer r.looking.Unlock()
 }
 
 // zombies lists the dead children of PID 1's main thread, to which the kernel gives orphans

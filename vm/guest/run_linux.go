@@ -157,7 +157,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	tick := time.NewTicker(reapInterval) // one timer for the deadline and for orphans
 	defer tick.Stop()
 	var r result
-	var dead orphans
+	var dead reaper
 	ended := false
 	for deadline := time.Now().Add(t.Deadline()); !ended && !end.TimedOut; {
 		select {
@@ -165,7 +165,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 			ended = true
 		case now := <-tick.C:
 			end.TimedOut = now.After(deadline)
-			dead.reap()
+			dead.look()
 		}
 	}
 	if end.TimedOut {
@@ -189,6 +189,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	}
 	killOthers()
 	end.Dropped = out.close()
+	dead.wait()
 	reapAll()
 	waitForConsole()
 	return r.res, r.err

@@ -38,6 +38,9 @@ func prepare(job *Job) (errs []error, err error) {
 		{"net.core.bpf_jit_enable", "1"}, // off by default on riscv64
 		{"kernel.kptr_restrict", "0"},
 		{"kernel.perf_event_paranoid", "-1"},
+		// Who asks for memory that there is not dies at once. The largest process, which the kernel prefers, has to be given the
+		// processor to die: with the 1,900 threads of a fork bomb that takes seconds each time, and the agent gets no memory for minutes.
+		{"vm.oom_kill_allocating_task", "1"},
 	}, job.Sysctls...) {
 		add(s.set())
 	}
