@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -16,19 +17,22 @@ const (
 )
 
 // panicRE matches the line with which Linux announces that it stops (kernel/panic.c).
-func panicRE() *regexp.Regexp { return regexp.MustCompile(`Kernel panic - not syncing`) }
+var panicRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`Kernel panic - not syncing`) })
 
 // splatRE matches lines that tell of a kernel bug, whether or not the kernel goes on (lib/bug.c, kernel/panic.c,
 // kernel/watchdog.c, kernel/rcu/tree_stall.h, mm/oom_kill.c, the architectures' traps).
-func splatRE() *regexp.Regexp {
+var splatRE = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`Kernel panic - not syncing|\bBUG: |\bOops\b|\bWARNING: CPU: |` +
 		`\bWARNING: \S+:\d+ at |general protection fault|` +
 		`kernel BUG at|Unable to handle kernel|soft lockup|hard LOCKUP|blocked for more than \d+ seconds|` +
 		`rcu.*detected (expedited )?stalls?|self-detected stall|Out of memory( \([^)]*\))?: Killed|KASAN: |UBSAN: |stack-protector`)
-}
+})
 
 // agentRE matches the agent's own last words.
-func agentRE() *regexp.Regexp { return regexp.MustCompile(`^bpfcov-agent: (.*)`) }
+var agentRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^bpfcov-agent: (.*)`) })
+
+// escapeRE matches colours and the like (ECMA-48).
+var escapeRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("\x1b\\[[0-9;?]*[ -/]*[@-~]") })
 
 // lines splits console text into printable lines without empty ones.
 func lines(console []byte) []string {
@@ -91,9 +95,8 @@ func telling(console []byte) (line string, tail []string) {
 // splats lists the lines that tell of kernel bugs.
 func splats(console []byte) []string {
 	var out []string
-	re := splatRE()
 	for _, l := range lines(console) {
-		if re.MatchString(l) {
+		if splatRE().MatchString(l) {
 			if out = append(out, l); len(out) == maxSplats {
 				break
 			}
@@ -119,7 +122,9 @@ func withoutTime(l string) string {
 
 // printable makes a guest's text safe for a terminal and bounds its length.
 func printable(s string) string {
-	s = regexp.MustCompile("\x1b\\[[0-9;?]*[ -/]*[@-~]").ReplaceAllString(s, "") // colours and the like, ECMA-48
+	if strings.Contains(s, "\x1b") {
+		s = escapeRE().ReplaceAllString(s, "")
+	}
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t' || r == '\n':

@@ -279,13 +279,15 @@ func (v *VM) CPUTime() time.Duration {
 // thread, the one that emulates or runs the guest, waited in a run queue. It is 0 where the kernel does not tell
 // (CONFIG_SCHED_INFO; /proc/PID/task/TID/schedstat, see Documentation/scheduler/sched-stats.rst).
 func (v *VM) Starved() time.Duration {
-	names, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", v.cmd.Process.Pid))
+	// Not filepath.Glob, which would list each thread's folder: it is asked for several times in each cell.
+	tasks := fmt.Sprintf("/proc/%d/task", v.cmd.Process.Pid)
+	threads, err := os.ReadDir(tasks)
 	if err != nil {
 		return 0
 	}
 	var busiest, waited int64
-	for _, name := range names {
-		b, err := os.ReadFile(name)
+	for _, t := range threads {
+		b, err := os.ReadFile(filepath.Join(tasks, t.Name(), "schedstat"))
 		if err != nil {
 			continue // the thread has ended
 		}

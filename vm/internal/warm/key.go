@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"sync"
 )
 
 // Key names a saved guest after all that it depends on.
@@ -49,21 +50,47 @@ func (k *KeyBuilder) Identity(name string) error {
 
 // Content adds the content of the file name, or data if name is empty.
 func (k *KeyBuilder) Content(name string, data []byte) error {
-	sum := sha256.New()
-	if name == "" {
-		sum.Write(data)
-	} else {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if _, err := io.Copy(sum, f); err != nil {
+	sum := sha256.Sum256(data)
+	if name != "" {
+		var err error
+		if sum, err = fileSum(name); err != nil {
 			return err
 		}
 	}
-	k.h.Write(sum.Sum(nil))
+	k.h.Write(sum[:])
 	return nil
+}
+
+// sums are the sums of files that this process has read, by name and what stat(2) says: that of an agent, of which there is one for
+// all cells of an architecture, takes 3 ms.
+var sums sync.Map // fileID to [sha256.Size]byte
+
+type fileID struct {
+	name           string
+	size, modified int64 // nanoseconds of Unix time
+}
+
+func fileSum(name string) (sum [sha256.Size]byte, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return sum, err
+	}
+	id := fileID{name, st.Size(), st.ModTime().UnixNano()}
+	if v, ok := sums.Load(id); ok {
+		return v.([sha256.Size]byte), nil
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return sum, err
+	}
+	copy(sum[:], h.Sum(nil))
+	sums.Store(id, sum)
+	return sum, nil
 }
 
 // Sum ends the key.
