@@ -71,6 +71,9 @@ type WatchOptions struct {
 	// Watching, if not nil, is called once the command has been started, with a function that reads the counters at any
 	// time, from any goroutine, until Watch returns; then it returns nil. Watching must not block.
 	Watching func(read func() []ObjectCounters)
+	// Later, if not nil, takes over to call a function that closes the listener, when no process of the command is left. That need
+	// not be done before the results are used.
+	Later func(func())
 	// Log, if not nil, is told what the watcher could not do, in one line each time.
 	Log func(format string, args ...any)
 }

@@ -86,7 +86,11 @@ func Watch(ctx context.Context, cmd *exec.Cmd, o WatchOptions) (*Result, error) 
 	res.Loads, res.WantedListener = w.total, w.wanted
 	w.mu.Unlock()
 	if !res.Orphans {
-		l.Close()
+		if o.Later != nil {
+			o.Later(l.Close)
+		} else {
+			l.Close()
+		}
 		return res, nil
 	}
 	// Answer for the processes that are left, until somebody else does.
@@ -399,35 +403,48 @@ func (w *watcher) retire() {
 // snapshots calls the option's function while counters change, until the returned function is called.
 // It also keeps the number of open maps in bounds.
 func (w *watcher) snapshots() (stop func()) {
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(w.o.Interval)
-		defer tick.Stop()
-		var last []ObjectCounters
-		for {
-			select {
-			case <-quit:
-				return
-			case <-tick.C:
-			}
-			if w.table.many(maxHeld) {
-				w.retire()
-			}
-			if w.o.Snapshot == nil {
-				continue
-			}
-			w.mu.Lock()
-			changed := w.changed
-			w.changed = false
-			w.mu.Unlock()
-			if now := w.objects(); changed || !sameCounters(last, now) {
-				last = now
-				w.o.Snapshot(cloneObjects(now))
-			}
+	var mu sync.Mutex // guards what follows; held during a snapshot
+	var last []ObjectCounters
+	var timer *time.Timer
+	stopped := false
+	snapshot := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if stopped {
+			return
 		}
-	}()
-	return func() { close(quit); <-done }
+		last = w.snapshot(last)
+		timer.Reset(w.o.Interval)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(w.o.Interval, snapshot)
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+	}
+}
+
+// snapshot calls the option's function if counters are not as they were last, and returns what they are now.
+func (w *watcher) snapshot(last []ObjectCounters) []ObjectCounters {
+	if w.table.many(maxHeld) {
+		w.retire()
+	}
+	if w.o.Snapshot == nil {
+		return nil
+	}
+	w.mu.Lock()
+	changed := w.changed
+	w.changed = false
+	w.mu.Unlock()
+	now := w.objects()
+	if !changed && sameCounters(last, now) {
+		return last
+	}
+	w.o.Snapshot(cloneObjects(now))
+	return now
 }
 
 // raiseMemlock lets this process load programs again on kernels before 5.11, which count them against

@@ -116,18 +116,18 @@ func startable(cmd *exec.Cmd) error {
 // is locked (runtime.LockOSThread), so nothing else gets the filter.
 func startOnThread(cmd *exec.Cmd, in Inherit) (*Listener, error) {
 	type result struct {
-		fd  int
+		l   *Listener
 		err error
 	}
 	done := make(chan result)
-	start := func(fd int, err error) {
+	start := func(l *Listener, err error) {
 		if err == nil {
 			err = timerslack.Start(cmd, in.TimerSlack)
 		}
 		if err == nil && in.Memlock != nil {
 			err = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_MEMLOCK, in.Memlock, nil)
 		}
-		done <- result{fd, err}
+		done <- result{l, err}
 	}
 	select {
 	case waiting := <-prepared:
@@ -137,8 +137,8 @@ func startOnThread(cmd *exec.Cmd, in Inherit) (*Listener, error) {
 	}
 	r := <-done
 	if r.err != nil {
-		if r.fd >= 0 {
-			unix.Close(r.fd)
+		if r.l != nil {
+			r.l.Close()
 		}
 		if cmd.Process != nil {
 			cmd.Process.Kill()
@@ -146,17 +146,11 @@ func startOnThread(cmd *exec.Cmd, in Inherit) (*Listener, error) {
 		}
 		return nil, r.err
 	}
-	l, err := newListener(r.fd)
-	if err != nil {
-		cmd.Process.Kill()
-		cmd.Wait()
-		return nil, err
-	}
-	return l, nil
+	return r.l, nil
 }
 
 // prepared holds the thread of [Prepare]: it takes what it is to do from the channel in it.
-var prepared = make(chan chan func(fd int, err error), 1)
+var prepared = make(chan chan func(*Listener, error), 1)
 
 // Prepare makes a thread with the filter ahead of time, for the next [Start] that needs one. It does nothing when there
 // is one.
@@ -165,26 +159,36 @@ func Prepare() error {
 		return nil
 	}
 	ready := make(chan error)
-	onFilteredThread(func(fd int, err error) {
+	onFilteredThread(func(l *Listener, err error) {
 		if err != nil {
 			ready <- err
 			return
 		}
-		work := make(chan func(int, error))
+		work := make(chan func(*Listener, error))
+		growStack()
 		select {
 		case prepared <- work:
 		default: // another was first
-			ready <- unix.Close(fd)
+			l.Close()
+			ready <- nil
 			return
 		}
 		ready <- nil
-		(<-work)(fd, nil)
+		(<-work)(l, nil)
 	})
 	return <-ready
 }
 
-// onFilteredThread has f called on a thread that has the filter, with the listener, and ends with f.
-func onFilteredThread(f func(fd int, err error)) {
+// growStack makes room on the goroutine's stack for the start of a command, which Go would make by copying the stack.
+//
+//go:noinline
+func growStack() {
+	var room [6 << 10]byte
+	runtime.KeepAlive(&room)
+}
+
+// onFilteredThread has f called on a thread that has the filter, with its listener, and ends with f.
+func onFilteredThread(f func(*Listener, error)) {
 	var try func()
 	try = func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
@@ -202,9 +206,10 @@ func onFilteredThread(f func(fd int, err error)) {
 		}
 		fd, err := install(false)
 		if err != nil {
-			fd, err = -1, filterError(err)
+			f(nil, filterError(err))
+			return
 		}
-		f(fd, err)
+		f(newListener(fd))
 	}
 	go try()
 }
