@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +18,7 @@ import (
 func rehearse(o Options) error {
 	const file = "/.rehearsal"
 	defer unix.Unlink(file)
+	spareThreads()
 	job, err := Job{Tests: []Test{{Name: "rehearsal", Command: []string{InitPath}, Timeout: 10 * time.Second}}}.Encode()
 	if err != nil {
 		return err
@@ -43,11 +46,27 @@ func rehearse(o Options) error {
 	if err := runTest(s, o, j, 0, j.Tests[0]); err != nil {
 		return err
 	}
+	tidyUp()
 	if o.Prepare != nil {
 		if err := o.Prepare(); err != nil {
 			return err
 		}
 	}
-	spare, err = newOutput()
-	return err
+	if spare, err = newOutput(); err != nil {
+		return err
+	}
+	runtime.Gosched() // the spare output comes to where it waits
+	return nil
+}
+
+// spareThreads has the runtime start threads for what a test has waiting in the kernel at one time, as it does for system calls that
+// take long. It comes before the program runs whose end leaves the kernel a stack for the next thread or process.
+func spareThreads() {
+	const threads = 8
+	long := unix.NsecToTimespec(int64(100 * time.Millisecond))
+	var all sync.WaitGroup
+	for range threads {
+		all.Go(func() { unix.Nanosleep(&long, nil) })
+	}
+	all.Wait()
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -52,13 +53,17 @@ func (g *resumed) resume(r Resume) error {
 	return stir(r.Seed)
 }
 
+// urandom opens the device, once: a resumed guest has it open.
+var urandom = sync.OnceValues(func() (int, error) {
+	return unix.Open("/dev/urandom", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+})
+
 // stir adds entropy to the kernel's random numbers and has them start anew from it (random(4)).
 func stir(seed []byte) error {
-	fd, err := unix.Open("/dev/urandom", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	fd, err := urandom()
 	if err != nil {
 		return fmt.Errorf("entropy: %w", err)
 	}
-	defer unix.Close(fd)
 	// struct rand_pool_info of include/uapi/linux/random.h
 	b := binary.NativeEndian.AppendUint32(nil, uint32(8*len(seed)))
 	b = append(binary.NativeEndian.AppendUint32(b, uint32(len(seed))), seed...)
