@@ -198,7 +198,7 @@ func (m *machine) resume(ctx context.Context, state *warm.State, tests []initram
 		return err
 	}
 	timeout := resumeTimeout + time.Duration(size/filesPerSecond)*time.Second
-	// Both ends apply until QEMU has read the state; after that it is watch that ends it.
+	// Both ends apply until QEMU has read the state if it is told to read it; after that it is watch that ends it.
 	begin, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	late := time.AfterFunc(timeout, func() { cancel(errBootTimeout) })

@@ -75,6 +75,12 @@ const (
 // saves reports whether the machine is one that can be saved or resumed.
 func (c Config) saves() bool { return c.Save || c.Incoming != nil }
 
+// told reports whether the machine is told to read its state. If not it does so by itself as soon as it can, and goes on.
+func (c Config) told() bool { return c.rearms() || c.Incoming != nil && needsCapability(c.Incoming) }
+
+// monitored reports whether the machine takes commands.
+func (c Config) monitored() bool { return c.Save || c.told() }
+
 // rearms reports whether the machine is resumed with timers that are to be set again, see [gdb.rearm].
 func (c Config) rearms() bool { return c.Incoming != nil && c.Arch == "riscv64" && c.Accel != KVM }
 
@@ -183,11 +189,14 @@ func Command(c Config) ([]string, error) {
 	if c.ShareDaemon != "" { // the daemon reads requests from the guest's memory
 		args = append(args, "-object", fmt.Sprintf("memory-backend-memfd,id=ram,size=%dM,share=on", mem))
 	}
-	if c.saves() {
+	if c.monitored() {
 		args = append(args, "-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", monitorFD), "-mon", "chardev=monitor,mode=control")
 	}
-	if c.Incoming != nil {
+	switch {
+	case c.told():
 		args = append(args, "-incoming", "defer")
+	case c.Incoming != nil:
+		args = append(args, "-incoming", fmt.Sprintf("fd:%d", stateFD))
 	}
 	if c.rearms() {
 		args = append(args, "-S", "-chardev", fmt.Sprintf("socket,id=gdb,fd=%d", gdbFD), "-gdb", "chardev:gdb")

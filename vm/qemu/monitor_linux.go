@@ -113,15 +113,15 @@ func (m *monitor) receive(command string, answer any) error {
 // ignoreShared is the capability that leaves memory that is shared with a file out of the state.
 const ignoreShared = "x-ignore-shared"
 
-// open begins the session, and runs a last command. Memory that is shared with a file is left out of the state: the file has it. QEMU,
-// which reads its monitor a byte at a time, need not wait for us between the commands.
-func (m *monitor) open(last string, args map[string]any, file *os.File) error {
-	on := []map[string]any{{"capability": ignoreShared, "state": true}}
+// open begins the session, and runs a last command. With the capability memory that is shared with a file is left out of the state: the
+// file has it. QEMU, which reads its monitor a byte at a time, need not wait for us between the commands.
+func (m *monitor) open(capability bool, last string, args map[string]any, file *os.File) error {
+	set := []map[string]any{{"capability": ignoreShared, "state": capability}}
 	commands := []struct {
 		name string
 		args map[string]any
 		file *os.File
-	}{{"qmp_capabilities", nil, nil}, {"migrate-set-capabilities", map[string]any{"capabilities": on}, nil}, {last, args, file}}
+	}{{"qmp_capabilities", nil, nil}, {"migrate-set-capabilities", map[string]any{"capabilities": set}, nil}, {last, args, file}}
 	for _, c := range commands {
 		if err := m.send(c.name, c.args, c.file); err != nil {
 			return err
@@ -163,7 +163,7 @@ func (m *monitor) migrated(ctx context.Context) error {
 // [Config.RAM] it is all that [Config.Incoming] needs.
 func (v *VM) Save(ctx context.Context, state *os.File) error {
 	return v.talk(ctx, func() error {
-		if err := v.monitor.open("getfd", map[string]any{"fdname": "state"}, state); err != nil {
+		if err := v.monitor.open(true, "getfd", map[string]any{"fdname": "state"}, state); err != nil {
 			return err
 		}
 		if err := v.monitor.do("migrate", map[string]any{"uri": "fd:state"}, nil); err != nil {
@@ -177,16 +177,16 @@ func (v *VM) Save(ctx context.Context, state *os.File) error {
 }
 
 // resume lets a machine that waits for a state read it. The guest goes on by itself, or when its timers have been set again.
-func (v *VM) resume(ctx context.Context, fd, cpus int) error {
+func (v *VM) resume(ctx context.Context, c Config) error {
 	return v.talk(ctx, func() error {
-		err := v.monitor.open("migrate-incoming", map[string]any{"uri": fmt.Sprintf("fd:%d", fd)}, nil)
+		err := v.monitor.open(needsCapability(c.Incoming), "migrate-incoming", map[string]any{"uri": fmt.Sprintf("fd:%d", stateFD)}, nil)
 		if err != nil || v.gdb == nil {
 			return err
 		}
 		if err := v.monitor.migrated(ctx); err != nil {
 			return err
 		}
-		if err := v.gdb.rearm(cpus); err != nil {
+		if err := v.gdb.rearm(max(c.CPUs, 1)); err != nil {
 			return err
 		}
 		return v.gdb.detach()

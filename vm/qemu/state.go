@@ -29,13 +29,14 @@ const (
 // errStream is a stream that is left as it is, since there is something in it that is not understood here.
 var errStream = errors.New("QEMU's state has something that is not known here")
 
-// shorten leaves out of a state what a machine that reads it has already. A state that is not understood stays as it is.
+// shorten makes of a state one that needs no capability, and leaves out what a machine that reads it has already. A state that is not
+// understood stays as it is.
 func shorten(f *os.File) error {
 	state, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<30))
 	if err != nil {
 		return err
 	}
-	short, err := withoutFlash(state)
+	short, err := shortened(state)
 	if err != nil {
 		return nil
 	}
@@ -45,15 +46,26 @@ func shorten(f *os.File) error {
 	return f.Truncate(int64(len(short)))
 }
 
-// withoutFlash returns the state of a saved machine without the zero pages of its flash memory. The virt machines have 64 to 128 MiB of
-// it that nothing uses; a machine that is started to read the state has it zero already, and would look at each of its pages.
-func withoutFlash(state []byte) ([]byte, error) {
+// capabilities is the part of a state that says which capabilities a machine must have to read it.
+const capabilities = "configuration/capabilities"
+
+// needsCapability reports whether a machine that is to read a state needs the capability with which it was saved.
+func needsCapability(f *os.File) bool {
+	var head [512]byte // the part is among the first ones
+	n, _ := f.ReadAt(head[:], 0)
+	return bytes.Contains(head[:n], []byte(capabilities))
+}
+
+// shortened returns the state of a saved machine without the capability that leaves the guest's memory out of it, which changes nothing
+// else but that each block of memory comes with its address, and without the zero pages of its flash memory. The virt machines have 64
+// to 128 MiB of it that nothing uses; a machine that is started to read the state has it zero already, and would look at each
+// of its pages.
+func shortened(state []byte) ([]byte, error) {
 	s := &stream{b: state, pageSize: 4096}
 	if string(s.take(len(streamMagic))) != streamMagic {
 		return nil, errStream
 	}
 	s.configuration()
-	s.out = append(s.out, state[:s.at]...)
 	for s.err == nil && s.at < len(s.b) && s.b[s.at] >= sectionStart && s.b[s.at] <= sectionEnd {
 		s.section()
 	}
@@ -97,13 +109,15 @@ func (s *stream) number(n int) uint64 {
 // name reads a string after its length.
 func (s *stream) name() []byte { return s.take(int(s.number(1))) }
 
-// configuration passes over what the machine is.
+// configuration copies what the machine is, but for its capabilities.
 func (s *stream) configuration() {
 	if s.number(1) != configuration {
 		s.err = errStream
 	}
 	s.take(int(s.number(4)))
+	s.out = append(s.out, s.b[:s.at]...)
 	for s.err == nil && s.at < len(s.b) && s.b[s.at] == subsection {
+		start := s.at
 		s.at++
 		name := string(s.name())
 		s.take(4) // version
@@ -115,13 +129,18 @@ func (s *stream) configuration() {
 				return
 			}
 			s.pageSize = 1 << bits
-		case "configuration/capabilities":
+		case capabilities:
 			for n := s.number(4); n > 0 && s.err == nil; n-- {
-				s.addresses = s.addresses || string(s.name()) == ignoreShared
+				if string(s.name()) != ignoreShared {
+					s.err = errStream
+				}
+				s.addresses = true
 			}
+			continue // left out
 		default:
 			s.err = errStream
 		}
+		s.out = append(s.out, s.b[start:s.at]...)
 	}
 }
 
@@ -156,9 +175,12 @@ func (s *stream) record() (more bool) {
 	head := s.number(8)
 	flags, addr := head&0xfff, head&^0xfff
 	if flags == ramEOS || flags == ramSizes {
+		s.out = append(s.out, s.b[start:s.at]...)
 		for total := addr; flags == ramSizes && total > 0 && s.err == nil; {
+			start = s.at
 			s.name()
 			size := s.number(8)
+			s.out = append(s.out, s.b[start:s.at]...)
 			if s.addresses {
 				s.take(8)
 			}
@@ -166,9 +188,6 @@ func (s *stream) record() (more bool) {
 				s.err = errStream
 			}
 			total -= size
-		}
-		if s.err == nil {
-			s.out = append(s.out, s.b[start:s.at]...)
 		}
 		return flags == ramSizes
 	}

@@ -111,10 +111,10 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 		return nil, fmt.Errorf("start %s: %w", args[0], err)
 	}
 	v.stop = context.AfterFunc(ctx, v.Kill)
-	if c.Incoming == nil {
+	if !c.told() {
 		return v, nil
 	}
-	if err := v.resume(ctx, stateFD, max(c.CPUs, 1)); err != nil {
+	if err := v.resume(ctx, c); err != nil {
 		v.Kill()
 		if werr := v.Wait(); werr != nil && !errors.Is(err, context.Cause(ctx)) {
 			err = fmt.Errorf("%w (%w)", err, werr)
@@ -152,7 +152,7 @@ func (v *VM) sockets(c Config) (remotes []*os.File, err error) {
 	if !c.NoPort {
 		v.port, err = add()
 	}
-	if err == nil && c.saves() {
+	if err == nil && c.monitored() {
 		var f *os.File
 		if f, err = add(); err == nil {
 			v.monitor = newMonitor(f)

@@ -20,7 +20,7 @@ func (k Key) String() string { return k.name }
 type KeyBuilder struct{ h hash.Hash }
 
 // keyVersion changes when what is saved does.
-const keyVersion = "1"
+const keyVersion = "2"
 
 // NewKey begins a key.
 func NewKey() *KeyBuilder {
