@@ -200,7 +200,7 @@ func execTest(s *sender, o Options, job *Job, t Test, run collect.Run, end *RunE
 	return r.res, r.err
 }
 
-// leftOver is what the watcher of the last test left to be done, or nil. It takes the kernel 450 blocks of code, which a resumed guest
+// leftOver is what the watcher of the last test left to be done, or nil. It takes some 200 blocks of code, which a resumed guest
 // would run for the first time before its host has the results.
 var leftOver func()
 
