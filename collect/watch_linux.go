@@ -214,6 +214,9 @@ func Read() ([]ObjectCounters, error) {
 // read is for the function of WatchOptions.Watching.
 func (w *watcher) read() []ObjectCounters {
 	w.scan()
+	w.recognising.Lock() // of a loader that has gone on, what it refers to is in later
+	w.flush()
+	w.recognising.Unlock()
 	return cloneObjects(w.objects())
 }
 
