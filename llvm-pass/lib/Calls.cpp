@@ -41,10 +41,14 @@ bool isRealCall(const Instruction &I) {
   return CB && !CB->isInlineAsm() && !isa<IntrinsicInst>(CB);
 }
 
+uint64_t helperNumber(const CallBase &CB) {
+  const ConstantInt *Number = helper(CB);
+  return Number ? Number->getZExtValue() : 0;
+}
+
 bool isTailCall(const Instruction &I) {
   auto *CB = dyn_cast<CallBase>(&I);
-  const ConstantInt *Number = CB ? helper(*CB) : nullptr;
-  return Number && Number->equalsInt(HelperTailCall);
+  return CB && helperNumber(*CB) == HelperTailCall;
 }
 
 bool mayLeave(const Instruction &I) {

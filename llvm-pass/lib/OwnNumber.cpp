@@ -65,6 +65,14 @@ SmallVector<Use *, 8> registerOperands(Instruction &I) {
 uint64_t valueOf(const Use *U) { return cast<ConstantInt>(U->get())->getZExtValue(); }
 } // namespace
 
+SmallVector<uint32_t, 4> ownNumbers(Instruction &I) {
+  SmallVector<uint32_t, 4> Numbers;
+  for (const Use *U : registerOperands(I))
+    if (!is_contained(Numbers, valueOf(U)))
+      Numbers.push_back(static_cast<uint32_t>(valueOf(U)));
+  return Numbers;
+}
+
 OwnNumber ownNumber(Instruction &I, bool Any) {
   SmallVector<Use *, 8> Uses = registerOperands(I);
   if (any_of(Uses, [](const Use *U) { return valueOf(U) == 1; }))
@@ -74,10 +82,19 @@ OwnNumber ownNumber(Instruction &I, bool Any) {
   return {&I, static_cast<uint32_t>(valueOf(Uses.front()))};
 }
 
+bool returnsZero(const Instruction &I) {
+  auto *Return = dyn_cast<ReturnInst>(&I);
+  auto *C = Return ? dyn_cast_or_null<ConstantInt>(Return->getReturnValue()) : nullptr;
+  return C && C->isZero() && C->getBitWidth() >= 32 && C->getBitWidth() <= 64;
+}
+
 void useRegister(const OwnNumber &Own, Value *Register) {
   IRBuilder<> B(Own.User);
   DenseMap<Type *, Value *> As; // a phi must have one value for all edges from a block
-  for (Use *U : registerOperands(*Own.User)) {
+  SmallVector<Use *, 8> Uses = registerOperands(*Own.User);
+  if (!Own.Number && returnsZero(*Own.User))
+    Uses.push_back(&Own.User->getOperandUse(0));
+  for (Use *U : Uses) {
     if (valueOf(U) != Own.Number)
       continue;
     Value *&V = As[U->get()->getType()];

@@ -30,10 +30,6 @@ constexpr unsigned MaxAge = 32;
 /// where no update is between.
 constexpr unsigned MaxMove = 32;
 
-/// A function of more updates than this takes registers as they come: it is near the longest jumps that there are, and with shorter
-/// updates clang could just emit some (the selftests' pyperf50) that the kernel, which makes code longer, must refuse.
-constexpr unsigned MaxUpdates = 1024;
-
 /// The largest displacement of a memory instruction.
 constexpr uint64_t MaxOffset = 32767;
 
@@ -72,8 +68,8 @@ void UpdateEmitter::emit(GlobalVariable *Into, unsigned CounterWidth) {
   Width = CounterWidth;
   for (Instruction *I : Order)
     emit(I, Plan.find(I)->second);
-  for (auto &Use : Ones)
-    useRegister(Use.first, number(*Use.second, 1));
+  for (auto &Use : Taken)
+    useRegister(Use.first, number(*Use.second));
   for (auto &Entry : Plan)
     Entry.first->eraseFromParent();
   Plan.clear();
@@ -97,7 +93,8 @@ static void keepArguments(Function &F) {
 }
 
 RegisterLoad *UpdateEmitter::loadBefore(Instruction *At) {
-  Loads.push_back({At});
+  Loads.emplace_back();
+  Loads.back().At = At;
   return &Loads.back();
 }
 
@@ -129,31 +126,30 @@ OwnNumber UpdateEmitter::findOwn(Instruction *At, const Update &U, bool OverCall
   return Best;
 }
 
-/// Decides what is loaded once, before the first update of all, because F has registers for it.
-void UpdateEmitter::keep(Function &F) {
+/// Decides what is loaded once, before the first update of all, because F has registers for it: the address, and with KeepOne
+/// the number.
+void UpdateEmitter::keep(Function &F, bool KeepOne) {
   Kept = Registers();
-  unsigned Spare = spareRegisters(F);
   if (!Spare)
     return;
-  DominatorTree DT(F);
   BasicBlock *Home = nullptr;
   bool One = false;
   for (Instruction &I : instructions(F)) {
     auto Planned = Plan.find(&I);
     if (Planned == Plan.end() || !Planned->second.Step)
       continue;
-    if (!DT.isReachableFromEntry(I.getParent()))
+    if (!DT->isReachableFromEntry(I.getParent()))
       return;
     Update &U = Planned->second;
-    One |= needsOne(U) && !findOwn(&I, U, /*OverCalls=*/true).Number;
-    Home = Home ? DT.findNearestCommonDominator(Home, I.getParent()) : I.getParent();
+    One |= needsOne(U) && (ShareOne || !findOwn(&I, U, /*OverCalls=*/true).Number);
+    Home = Home ? DT->findNearestCommonDominator(Home, I.getParent()) : I.getParent();
   }
   if (!Home)
     return;
   Instruction *Before =
       &*find_if(*Home, [&](Instruction &I) { return Plan.count(&I) || I.isTerminator(); });
   Kept.Base = loadBefore(Before);
-  if (One && Spare > 1)
+  if (One && KeepOne && Spare > 1)
     Kept.One = loadBefore(Before);
 }
 
@@ -161,27 +157,69 @@ void UpdateEmitter::place(Function &F) {
   TooMany = static_cast<size_t>(count_if(instructions(F), [&](Instruction &I) {
               return Plan.count(&I);
             })) > MaxUpdates;
-  if (!Baseline) {
-    keepArguments(F);
-    keep(F);
-  }
-  DenseMap<const BasicBlock *, Registers> AtEnd;
   DominatorTree Tree(F);
   LoopInfo Loops(Tree);
   DT = &Tree;
   LI = &Loops;
+  Spare = 0;
+  if (!Baseline) {
+    keepArguments(F);
+    Spare = spareRegisters(F);
+  }
+  size_t FirstLoad = Loads.size(), FirstOrder = Order.size(), FirstTaken = Taken.size();
+  auto Try = [&](unsigned Way) {
+    Loads.resize(FirstLoad);
+    Order.resize(FirstOrder);
+    Taken.resize(FirstTaken);
+    Later.clear();
+    for (Instruction &I : instructions(F)) {
+      auto Planned = Plan.find(&I);
+      if (Planned == Plan.end())
+        continue;
+      Update &U = Planned->second;
+      U.Base = U.One = nullptr;
+      U.Own = OwnNumber();
+      U.Unit = 1;
+    }
+    return place(F, Way & 1, Way & 2);
+  };
+  constexpr unsigned Usual = 1, Ways = 4; // bit 0: KeepOne, bit 1: Share
+  unsigned Best = Usual;
+  if (!Baseline && !TooMany) {
+    int Least = Try(Usual);
+    for (unsigned Way = 0; Way < Ways; ++Way) {
+      int Cost = Try(Way);
+      if (Cost < Least) {
+        Least = Cost;
+        Best = Way;
+      }
+    }
+  }
+  Try(Best);
+}
+
+/// Places the updates of F: with KeepOne the number stays over calls where it can, and with Share it is loaded where branches part
+/// though constants of theirs could be it. Returns how many instructions that takes for numbers, less the constants of the program that they replace.
+int UpdateEmitter::place(Function &F, bool KeepOne, bool Share) {
+  size_t FirstLoad = Loads.size(), FirstTaken = Taken.size();
+  ShareOne = Share;
+  if (!Baseline)
+    keep(F, KeepOne);
+  DenseMap<const BasicBlock *, Registers> AtEnd;
   ReversePostOrderTraversal<Function *> Order(&F);
   for (BasicBlock *BB : Order) {
     Registers R = Kept;
     bool First = true;
-    bool Quiet = startsQuietLoop(*BB, Loops);
+    bool Quiet = startsQuietLoop(*BB, *LI);
     for (const BasicBlock *Pred : predecessors(BB)) {
       // A predecessor that was not walked is the end of a loop: nothing is known of others.
-      if (Quiet && !AtEnd.count(Pred) && Loops.getLoopFor(BB)->contains(Pred))
+      if (Quiet && !AtEnd.count(Pred) && LI->getLoopFor(BB)->contains(Pred))
         continue;
       Registers P = AtEnd.count(Pred) ? AtEnd.lookup(Pred) : Kept;
+      P.OverCalls |= !AtEnd.count(Pred);
       if (First)
         R = P;
+      R.OverCalls |= P.OverCalls;
       R.Base = R.Base == P.Base ? R.Base : nullptr;
       R.One = R.One == P.One ? R.One : nullptr;
       R.Age = std::max(R.Age, P.Age);
@@ -196,6 +234,19 @@ void UpdateEmitter::place(Function &F) {
       Registers R;
       walk(BB, R);
     }
+  for (size_t I = FirstLoad, E = Loads.size(); I < E; ++I)
+    chooseNumber(Loads[I]);
+  int Cost = 0;
+  // In a loop an instruction counts for four of those around it, down to the fourth.
+  auto Weight = [&](const Instruction *I) {
+    return 1 << (2 * std::min(LI->getLoopDepth(I->getParent()), 4u));
+  };
+  for (size_t I = FirstLoad; I < Loads.size(); ++I)
+    if (!Loads[I].Updates.empty() || !Loads[I].Number)
+      Cost += Weight(Loads[I].At);
+  for (size_t I = FirstTaken; I < Taken.size(); ++I)
+    Cost -= Weight(Taken[I].first.User);
+  return Cost;
 }
 
 void UpdateEmitter::walk(BasicBlock &BB, Registers &R) {
@@ -213,11 +264,21 @@ void UpdateEmitter::walk(BasicBlock &BB, Registers &R) {
       else
         Later[U.Own.User] = &I;
       Order.push_back(&I);
-    } else if (isa<StoreInst>(I) && R.One && DT->dominates(R.One->At, &I) &&
-               ownNumber(I, /*Any=*/false).Number) {
-      Ones.push_back({{&I, 1}, R.One});
-    } else if (isRealCall(I) || (!isa<DbgInfoIntrinsic>(I) && ++R.Age > MaxAge)) {
+      continue;
+    }
+    // Behind a call only a store has use of what a register kept: elsewhere a copy takes an instruction, too.
+    bool Stores = isa<StoreInst>(I) && ownNumber(I, /*Any=*/!R.OverCalls).Number;
+    if (R.One && (!R.OverCalls || Stores) && DT->dominates(R.One->At, &I) &&
+        (!ownNumbers(I).empty() || returnsZero(I))) {
+      R.One->Constants.push_back(&I);
+      if (Stores)
+        continue;
+    }
+    bool Call = isRealCall(I);
+    if (Call || (!isa<DbgInfoIntrinsic>(I) && ++R.Age > MaxAge)) {
+      bool OverCalls = R.OverCalls || Call;
       R = Kept;
+      R.OverCalls = OverCalls;
     }
   }
   if (!Baseline && DT->isReachableFromEntry(&BB))
@@ -247,7 +308,7 @@ std::pair<bool, bool> UpdateEmitter::needAhead(BasicBlock &From, BasicBlock &Fir
       if (Planned != Plan.end()) {
         const Update &U = Planned->second;
         Base |= !R.Base;
-        One |= !R.One && needsOne(U) && !findOwn(&I, U, /*OverCalls=*/false).Number;
+        One |= !R.One && needsOne(U) && (ShareOne || !findOwn(&I, U, /*OverCalls=*/false).Number);
         On = false;
       } else if (isRealCall(I) || (!isa<DbgInfoIntrinsic>(I) && ++At > MaxAge)) {
         On = false;
@@ -277,8 +338,10 @@ void UpdateEmitter::loadForBranches(BasicBlock &BB, Registers &R) {
   }
   if (Bases > 1)
     R.Base = loadBefore(BB.getTerminator());
-  if (Ones > 1)
+  if (Ones > 1) {
     R.One = loadBefore(BB.getTerminator());
+    R.OverCalls = false;
+  }
   if (Bases > 1 || Ones > 1)
     R.Age = 0;
 }
@@ -297,9 +360,79 @@ void UpdateEmitter::place(Instruction *At, Update &U, Registers &R) {
   }
   if (!needsOne(U))
     return;
-  if (!R.One)
+  if (!R.One) {
     R.One = loadBefore(At);
+    R.OverCalls = false;
+  }
   U.One = R.One;
+  R.One->OverCalls |= R.OverCalls;
+  R.One->Updates.push_back(&U);
+}
+
+/// Whether the result of a call, which is in the register of returns, is needed behind At.
+static bool resultNeeded(const Instruction *At) {
+  const Instruction *I = At;
+  for (unsigned Blocks = 0; Blocks < MaxAge;) {
+    const BasicBlock *BB = I->getParent();
+    I = I->getPrevNode();
+    if (!I) {
+      BB = BB->getSinglePredecessor();
+      if (!BB)
+        return false;
+      I = BB->getTerminator();
+      ++Blocks;
+    }
+    if (isRealCall(*I))
+      return any_of(I->users(), [&](const User *U) {
+        auto *UI = cast<Instruction>(U); // a comparison is part of its branch
+        return isa<ICmpInst>(UI) || UI->getParent() != At->getParent() || !UI->comesBefore(At);
+      });
+  }
+  return true;
+}
+
+/// Decides which number L holds: the constant that most of the program's own instructions behind it can take from there, so that the
+/// updates add that, or 1. Where more return 0, that is loaded, too.
+void UpdateEmitter::chooseNumber(RegisterLoad &L) {
+  if (L.Updates.empty())
+    return;
+  bool Near = !L.OverCalls && !TooMany; // the register may be one that calls change
+  bool Any = Near && AnyNumber && all_of(L.Updates, [&](const Update *U) {
+               return !U->Members.empty() && !Flags.test(U->Index);
+             });
+  std::map<uint32_t, std::vector<Instruction *>> Users;
+  for (Instruction *I : L.Constants) {
+    if (!Near && !isa<StoreInst>(I))
+      continue;
+    if (returnsZero(*I))
+      Users[0].push_back(I);
+    for (uint32_t Number : ownNumbers(*I))
+      if (Any || Number == 1)
+        Users[Number].push_back(I);
+  }
+  // Another register for the result of a call is an instruction more.
+  if (Near && resultNeeded(L.At))
+    for (auto &Use : Users)
+      if (count_if(Use.second, [](Instruction *I) { return I->isTerminator(); }) <= 2)
+        erase_if(Use.second, [](Instruction *I) { return I->isTerminator(); });
+  std::vector<Instruction *> Zeros = Users[0];
+  Users.erase(0);
+  for (const auto &Use : Users)
+    if (Use.second.size() > Users[L.Number].size())
+      L.Number = Use.first;
+  std::vector<Instruction *> &Chosen = Users[L.Number];
+  if (Zeros.size() > Chosen.size() + 1) {
+    // Only one can be in the register of returns.
+    erase_if(Chosen, [](Instruction *I) { return isa<ReturnInst>(I); });
+    RegisterLoad *Zero = loadBefore(L.At);
+    Zero->Number = 0;
+    for (Instruction *I : Zeros)
+      Taken.push_back({{I, 0}, Zero});
+  }
+  for (Update *U : L.Updates)
+    U->Unit = L.Number;
+  for (Instruction *I : Chosen)
+    Taken.push_back({{I, L.Number}, &L});
 }
 
 Instruction *UpdateEmitter::load(IRBuilder<> &B, StringRef Asm, Constant *C) {
@@ -317,10 +450,10 @@ Value *UpdateEmitter::base(RegisterLoad &L) {
   return L.Made;
 }
 
-Value *UpdateEmitter::number(RegisterLoad &L, uint32_t Number) {
+Value *UpdateEmitter::number(RegisterLoad &L) {
   if (!L.Made) {
     IRBuilder<> B(L.At);
-    L.Made = load(B, "$0 = $1", B.getInt64(Number));
+    L.Made = load(B, "$0 = $1", B.getInt64(L.Number));
   }
   return L.Made;
 }
@@ -348,10 +481,12 @@ void UpdateEmitter::emit(Instruction *Planned, const Update &U) {
   Value *Base = base(*U.Base);
   Value *Step = U.Step;
   if (U.Own.Number) {
-    RegisterLoad Number = {U.Own.User};
-    Step = number(Number, U.Own.Number);
+    RegisterLoad Number;
+    Number.At = U.Own.User;
+    Number.Number = U.Own.Number;
+    Step = number(Number);
   } else if (U.One) {
-    Step = number(*U.One, 1);
+    Step = number(*U.One);
   }
   if (!U.Step)
     return;

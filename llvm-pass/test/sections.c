@@ -21,14 +21,14 @@
 // SYMBOLS-NOT: __llvm_cov
 // SYMBOLS: OBJECT LOCAL DEFAULT {{.*}} __bpfcov_counters
 //
-// The header and the table have the object's byte order: version 1, width 8, 3 counters and one for
-// two of them.
+// The header and the table have the object's byte order: version 1, width 8, 3 counters and two for
+// groups.
 // RUN: llvm-readelf -x .data.bpfcov %t.el.o | FileCheck --check-prefix=EL %s
 // RUN: llvm-readelf -x .data.bpfcov %t.eb.o | FileCheck --check-prefix=EB %s
-// EL: 42504643 4f561a01 01000800 04000000
-// EB: 42504643 4f561a01 00010008 00000004
+// EL: 42504643 4f561a01 01000800 05000000
+// EB: 42504643 4f561a01 00010008 00000005
 // RUN: llvm-readelf -x __bpfcov_fun %t.eb.o | FileCheck --check-prefix=TABLE %s
-// TABLE: 42504643 4f564601 00040008 00000004
+// TABLE: 42504643 4f564601 00040008 00000005
 //
 // RUN: llvm-profdata merge %S/Inputs/empty.proftext -o %t.profdata
 // RUN: llvm-cov export -format=lcov -instr-profile %t.profdata %t.el.o | FileCheck --check-prefix=LCOV %s

@@ -28,5 +28,5 @@ __attribute__((section("xdp"), used)) int prog(int *ctx) {
   } else {
     sink += 1;
   }
-  return 2;
+  return 0;
 }

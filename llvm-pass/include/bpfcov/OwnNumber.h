@@ -9,6 +9,7 @@
 #ifndef BPFCOV_OWNNUMBER_H
 #define BPFCOV_OWNNUMBER_H
 
+#include "llvm/ADT/SmallVector.h"
 #include "llvm/IR/Instructions.h"
 #include <cstdint>
 
@@ -23,6 +24,12 @@ struct OwnNumber {
 /// The constants that I needs in a register, and that may be the number of an update: 1 if there is one, else, with Any,
 /// another one. A terminator also needs those that it hands to the phis of its successors. Number is 0 when there is none.
 OwnNumber ownNumber(llvm::Instruction &I, bool Any);
+
+/// All the constants that I needs in a register, and that may be the number of an update, each once.
+llvm::SmallVector<uint32_t, 4> ownNumbers(llvm::Instruction &I);
+
+/// Whether I returns a constant 0, which is the number of no update.
+bool returnsZero(const llvm::Instruction &I);
 
 /// Lets Own.User take its constant from Register, an i64.
 void useRegister(const OwnNumber &Own, llvm::Value *Register);

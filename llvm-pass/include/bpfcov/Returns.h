@@ -1,4 +1,4 @@
-//===- Returns.h - A block that counts returns by itself --------------------===//
+//===- Returns.h - Blocks that count return by themselves -------------------===//
 
 #ifndef BPFCOV_RETURNS_H
 #define BPFCOV_RETURNS_H
@@ -9,7 +9,8 @@ namespace bpfcov {
 
 /// Without counters "if (x) return 1;" is a branch to the one return that the optimiser left. A block that counts
 /// it makes of that branch one to the block, and a second one from there. Lets each block of Plan that only has to return
-/// do that by itself.
+/// do that by itself. One that returns 0 because a lookup found nothing returns the null that it found, which is in the
+/// register of returns already.
 void returnAtOnce(const UpdatePlan &Plan);
 
 } // namespace bpfcov

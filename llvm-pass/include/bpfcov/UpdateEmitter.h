@@ -7,7 +7,7 @@
 // the kernel's 512 bytes no longer fits.
 //
 //   $base = counters ll        once, as long as no call comes and the last use is near
-//   $one = 1                   likewise, or a constant of the program's own (OwnNumber.h)
+//   $one = 1                   likewise, or a constant that the program needs, too (OwnNumber.h)
 //   lock *(u64 *)($base + 40) += $one
 //
 // or for a flag *(u8 *)($base + 40) = 1, where the assembler knows it.
@@ -41,10 +41,22 @@ class LoopInfo;
 
 namespace bpfcov {
 
-/// A register that is loaded with the address or the number before an instruction.
+/// A function of more updates than this is left as it comes: it is near the longest jumps that there are, and with shorter
+/// updates clang could just emit some (the selftests' pyperf50) that the kernel, which makes code longer, must refuse.
+constexpr unsigned MaxUpdates = 1024;
+
+struct Update;
+
+/// A register that is loaded with the address or a number before an instruction.
 struct RegisterLoad {
-  llvm::Instruction *At;
+  llvm::Instruction *At = nullptr;
   llvm::Instruction *Made = nullptr;
+
+  // Of a number.
+  uint32_t Number = 1;
+  bool OverCalls = false;                          ///< it is needed behind a call, too
+  std::vector<Update *> Updates = {};              ///< that add it
+  std::vector<llvm::Instruction *> Constants = {}; ///< that could take a constant of theirs from it
 };
 
 /// Adds Step, an i64, to a counter. Without Step it is the place where the address is best loaded for others.
@@ -82,23 +94,26 @@ private:
   /// What registers hold at one place.
   struct Registers {
     RegisterLoad *Base = nullptr, *One = nullptr;
-    unsigned Age = 0; ///< instructions since an update used them
+    unsigned Age = 0;       ///< instructions since an update used them
+    bool OverCalls = false; ///< there may be a call behind the load of One
   };
 
   void place(llvm::Function &F);
-  void keep(llvm::Function &F);
+  int place(llvm::Function &F, bool KeepOne, bool Share);
+  void keep(llvm::Function &F, bool KeepOne);
   void walk(llvm::BasicBlock &BB, Registers &R);
   void loadForBranches(llvm::BasicBlock &BB, Registers &R);
   std::pair<bool, bool> needAhead(llvm::BasicBlock &From, llvm::BasicBlock &First,
                                   const Registers &R) const;
   void place(llvm::Instruction *At, Update &U, Registers &R);
+  void chooseNumber(RegisterLoad &L);
   OwnNumber findOwn(llvm::Instruction *At, const Update &U, bool OverCalls) const;
   bool needsOne(const Update &U) const;
   RegisterLoad *loadBefore(llvm::Instruction *At);
 
   llvm::Instruction *load(llvm::IRBuilder<> &B, llvm::StringRef Asm, llvm::Constant *C);
   llvm::Value *base(RegisterLoad &L);
-  llvm::Value *number(RegisterLoad &L, uint32_t Number);
+  llvm::Value *number(RegisterLoad &L);
   void emit(llvm::Instruction *At, const Update &U);
   void emitBaseline(llvm::IRBuilder<> &B, uint64_t Offset, llvm::Value *Step);
 
@@ -109,10 +124,12 @@ private:
   const llvm::DominatorTree *DT = nullptr; ///< of that function
   const llvm::LoopInfo *LI = nullptr;
   bool TooMany = false; ///< updates in it
-  Registers Kept; ///< in all of the function that is being placed
+  bool ShareOne = false; ///< Share, of the function that is being placed
+  unsigned Spare = 0;    ///< registers that it leaves free over its calls
+  Registers Kept;        ///< in all of it
   llvm::DenseMap<llvm::Instruction *, llvm::Instruction *> Later; ///< updates, by the User of their own number
   std::vector<llvm::Instruction *> Order;                         ///< in which to emit
-  std::vector<std::pair<OwnNumber, RegisterLoad *>> Ones;         ///< constants to take from registers
+  std::vector<std::pair<OwnNumber, RegisterLoad *>> Taken;        ///< constants to take from registers
   llvm::GlobalVariable *Counters = nullptr;
   unsigned Width = 8;
 };
