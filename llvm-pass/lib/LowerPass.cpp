@@ -1,6 +1,7 @@
 //===- LowerPass.cpp --------------------------------------------------------===//
 
 #include "bpfcov/LowerPass.h"
+#include "bpfcov/BlockOrder.h"
 #include "bpfcov/Clamp.h"
 #include "bpfcov/Compat.h"
 #include "bpfcov/CoverageData.h"
@@ -11,6 +12,7 @@
 #include "bpfcov/Marker.h"
 #include "bpfcov/Returns.h"
 #include "bpfcov/UpdateEmitter.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/IRBuilder.h"
@@ -350,7 +352,13 @@ void Lowering::run() {
   number();
   Width = Data.NumCounters && Flags.all() ? 1 : 8;
   createCounters();
+  MapVector<Function *, unsigned> Functions; // and how many counts they have
+  for (auto &Entry : Updates)
+    Functions[Entry.first->getFunction()] += !Flags.test(Entry.second.Index);
   Emitter.emit(Counters, Width);
+  for (auto &F : Functions)
+    if (!Baseline && F.second <= MaxUpdates)
+      orderBlocks(*F.first);
   finish();
 }
 } // namespace
