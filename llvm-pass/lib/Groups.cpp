@@ -8,6 +8,7 @@
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/IR/CFG.h"
+#include "llvm/IR/Dominators.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/PatternMatch.h"
 #include "llvm/Transforms/Utils/Local.h"
@@ -230,6 +231,55 @@ static Instruction &firstReal(BasicBlock &BB) {
   return *find_if(BB, [](Instruction &I) { return !isa<DbgInfoIntrinsic>(I) && !isa<PHINode>(I); });
 }
 
+/// The update of a site that BB always comes to its end behind, or null.
+static Site *lastSite(BasicBlock &BB, const DenseMap<Instruction *, Site *> &Sites) {
+  for (auto It = BB.rbegin(); It != BB.rend(); ++It) {
+    if (Site *S = Sites.lookup(&*It))
+      return S;
+    if (mayLeave(*It))
+      return nullptr;
+  }
+  return nullptr;
+}
+
+/// Lets blocks that count and then go to a block that counts count for that, too, and go on behind its update.
+static void leadPast(Function &F, std::vector<Site> &All, const BitVector &Flags) {
+  auto IsFlag = [&](const Site &S) { return Flags.test(S.Members.begin()->first); };
+  if (All.size() > MaxUpdates)
+    return;
+  DominatorTree DT(F);
+  DenseMap<Instruction *, Site *> Sites; // that are left
+  for (Site &S : All)
+    if (!S.Gone)
+      Sites[S.At] = &S;
+  // What comes first may count for what was made to count for others.
+  for (Site &S : reverse(All)) {
+    BasicBlock *BB = S.At->getParent();
+    if (S.Gone || &firstReal(*BB) != S.At || isa<PHINode>(BB->front()) || !DT.isReachableFromEntry(BB))
+      continue;
+    SmallSetVector<BasicBlock *, 8> Preds(pred_begin(BB), pred_end(BB)), Past;
+    for (BasicBlock *Pred : Preds) {
+      auto *Branch = dyn_cast<BranchInst>(Pred->getTerminator());
+      // What leads back would make a second entry into the loop.
+      if (!Branch || !Branch->isUnconditional() || !DT.isReachableFromEntry(Pred) ||
+          DT.dominates(BB, Pred))
+        continue;
+      Site *Last = lastSite(*Pred, Sites);
+      if (Last && IsFlag(*Last) == IsFlag(S) && Last->Members.size() + S.Members.size() <= MaxGroup) {
+        addGroup(S, *Last);
+        Past.insert(Pred);
+      }
+    }
+    if (Past.empty())
+      continue;
+    BasicBlock *Behind = BB->splitBasicBlock(std::next(S.At->getIterator()));
+    for (BasicBlock *Pred : Past)
+      Pred->getTerminator()->setSuccessor(0, Behind);
+    if (pred_empty(BB))
+      S.Gone = true;
+  }
+}
+
 void groupUpdates(UpdatePlan &Plan, const BitVector &Flags, uint32_t Limit) {
   SmallSetVector<Function *, 16> Functions;
   for (auto &Entry : Plan)
@@ -238,6 +288,7 @@ void groupUpdates(UpdatePlan &Plan, const BitVector &Flags, uint32_t Limit) {
   for (Function *F : Functions) {
     Grouper G(*F, Plan, Flags, Limit);
     G.run();
+    leadPast(*F, G.Sites, Flags);
     for (const Site &S : G.Sites) {
       if (S.Preload)
         Plan.find(S.At)->second.Step = nullptr;

@@ -6,12 +6,12 @@
 target datalayout = "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128"
 target triple = "bpf"
 
-; 29 bytes: four groups, each of updates by 1; 0, and 1 twice; 0, 1 and 3; 0, 2 and 3; 0 and 2.
+; 35 bytes: five groups, each of updates by 1; 0, and 1 twice; 0, 1 and 3; 0, 2 and 3; 0 and 2; 1 and 2.
 ; CHECK: module asm {{.*}}.pushsection __bpfcov_fun
-; CHECK: \\035\\000\\000\\000\\004\\001\\002\\000\\001\\001\\002\\001\\003\\000\\001\\001\\001\\003\\001\\001\\003
+; CHECK: \\043\\000\\000\\000\\005\\001\\002\\000\\001\\001\\002\\001\\003\\000\\001\\001\\001\\003\\001\\001\\003
 
-; 4 counters of the function and 4 of groups.
-; CHECK: @__bpfcov_counters = internal global <{ [40 x i8], [8 x i64] }>
+; 4 counters of the function and 5 of groups.
+; CHECK: @__bpfcov_counters = internal global <{ [40 x i8], [9 x i64] }>
 
 ; 4: 0, and 1 twice.
 ; CHECK-LABEL: define void @same
@@ -150,6 +150,29 @@ define void @assembly() {
   call void @llvm.sideeffect() nomerge "bpfcov-counter"="0"
   call void asm sideeffect "if r0 == 0 goto +1; exit", ""()
   call void @llvm.sideeffect() nomerge "bpfcov-counter"="2"
+  ret void
+}
+
+; One of two ways to a counter counts before: it counts for both, and goes on behind the other.
+; CHECK-LABEL: define void @past
+; CHECK: then:
+; CHECK: "lock {{.*}}, i64 104)
+; CHECK-NEXT: br label %[[BEHIND:.*]]
+; CHECK: common:
+; CHECK: "lock {{.*}}, i64 56)
+; CHECK-NEXT: br label %[[BEHIND]]
+define void @past(i1 %c, i1 %d, ptr %p) {
+  br i1 %c, label %then, label %test
+then:
+  call void @llvm.sideeffect() nomerge "bpfcov-counter"="1"
+  br label %common
+test:
+  br i1 %d, label %common, label %end
+common:
+  call void @llvm.sideeffect() nomerge "bpfcov-counter"="2"
+  store i1 %d, ptr %p
+  br label %end
+end:
   ret void
 }
 

@@ -6,6 +6,8 @@
 // update is enough for all that always happen together. It goes to a counter of its own, and a
 // table (Layout.h) says for which counters that one stands, and how often for each.
 //
+// Where only some of the ways to an update count before, these count for both, and go on behind it.
+//
 // A counter of the mapping is then a sum of counters of the block. There are no differences in it,
 // so what is known of the parts is known of the sum: it was counted exactly, and the verifier removed
 // it when it removed all of them.
