@@ -16,6 +16,7 @@
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/PatternMatch.h"
+#include <limits>
 
 using namespace llvm;
 using namespace llvm::PatternMatch;
@@ -183,11 +184,11 @@ void UpdateEmitter::place(Function &F) {
     }
     return place(F, Way & 1, Way & 2);
   };
-  constexpr unsigned Usual = 1, Ways = 4; // bit 0: KeepOne, bit 1: Share
-  unsigned Best = Usual;
+  constexpr unsigned Ways[] = {1, 0, 2, 3}; // bit 0: KeepOne, bit 1: Share; of equally good ones the first
+  unsigned Best = Ways[0];
   if (!Baseline && !TooMany) {
-    int Least = Try(Usual);
-    for (unsigned Way = 0; Way < Ways; ++Way) {
+    int Least = std::numeric_limits<int>::max();
+    for (unsigned Way : Ways) {
       int Cost = Try(Way);
       if (Cost < Least) {
         Least = Cost;
