@@ -214,8 +214,7 @@ func Read() ([]ObjectCounters, error) {
 // read is for the function of WatchOptions.Watching.
 func (w *watcher) read() []ObjectCounters {
 	w.scan()
-	w.recognising.Lock() // of a loader that has gone on, what it refers to is in later
-	w.flush()
+	w.recognising.Lock() // what a loader that has gone on refers to is in later then
 	w.recognising.Unlock()
 	return cloneObjects(w.objects())
 }
